@@ -1,0 +1,1 @@
+"""Speed measurements of Edgekeep beside plain references; never part of the timed tests."""

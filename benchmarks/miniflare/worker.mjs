@@ -1,0 +1,70 @@
+// The doors that the benchmarks measure, as a JavaScript Worker. It does per request what the
+// Python Worker's doors do: one call of one binding, and the stored bytes as the answer.
+
+const JSON_TYPE = { "content-type": "application/json" };
+
+/** A counter in a Durable Object: read, add one, write; the reply waits for the write. */
+export class Counter {
+  constructor(ctx) {
+    this.storage = ctx.storage;
+  }
+
+  async fetch() {
+    const next = ((await this.storage.get("n")) ?? 0) + 1;
+    await this.storage.put("n", next);
+    return new Response(`{"n": ${next}}`, { headers: JSON_TYPE });
+  }
+}
+
+async function item(url, env) {
+  const text = await env.PROFILES_KV.get(`profile:${url.searchParams.get("id")}`);
+  if (text === null) return new Response("not found", { status: 404 });
+  return new Response(text, { headers: JSON_TYPE });
+}
+
+async function writeKey(url, request, env) {
+  await env.PROFILES_KV.put(url.searchParams.get("key"), await request.text());
+  return new Response(null, { status: 204 });
+}
+
+async function pointQuery(url, env) {
+  const row = await env.DB.prepare("SELECT id, document FROM bench_items WHERE id = ?")
+    .bind(url.searchParams.get("id"))
+    .first();
+  if (row === null) return new Response("not found", { status: 404 });
+  return new Response(row.document, { headers: JSON_TYPE });
+}
+
+async function writeRow(url, request, env) {
+  await env.DB.prepare("INSERT OR REPLACE INTO bench_items (id, document) VALUES (?, ?)")
+    .bind(url.searchParams.get("id"), await request.text())
+    .run();
+  return new Response(null, { status: 204 });
+}
+
+function count(url, request, env) {
+  const name = url.searchParams.get("name") ?? "one";
+  return env.COUNTER.get(env.COUNTER.idFromName(name)).fetch(request);
+}
+
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url);
+    switch (`${request.method} ${url.pathname}`) {
+      case "GET /api/profiles/item":
+        return item(url, env);
+      case "PUT /bench/kv":
+        return writeKey(url, request, env);
+      case "GET /bench/d1":
+        return pointQuery(url, env);
+      case "PUT /bench/d1":
+        return writeRow(url, request, env);
+      case "POST /bench/counter":
+        return count(url, request, env);
+      case "GET /healthz":
+        return new Response('{"status": "ok"}', { headers: JSON_TYPE });
+      default:
+        return new Response("not found", { status: 404 });
+    }
+  },
+};
