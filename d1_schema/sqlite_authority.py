@@ -1,0 +1,150 @@
+"""
+What user SQL may do: pragmas, functions, modules and names that D1 allows.
+
+Source: facts/bindings.md B7, measured on Cloudflare's own simulator.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TRANSACTION_REFUSED: Final = (
+    "To execute a transaction, please use the state.storage.transaction() or "
+    "state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT "
+    "statements. The JavaScript API is safer because it will automatically roll back on "
+    "exceptions, and because it interacts correctly with Durable Objects' automatic atomic "
+    "write coalescing."
+)
+
+PRAGMAS: Final = _names(
+    """table_list table_info table_xinfo index_list index_info index_xinfo foreign_key_list
+    foreign_key_check quick_check optimize data_version case_sensitive_like foreign_keys
+    defer_foreign_keys ignore_check_constraints legacy_alter_table recursive_triggers
+    reverse_unordered_selects page_size"""
+)
+
+FUNCTIONS: Final = _names(
+    """abs changes char coalesce concat concat_ws format glob hex ifnull iif if instr
+    last_insert_rowid length like likelihood likely lower ltrim max min nullif octet_length
+    printf quote random randomblob replace round rtrim sign substr substring total_changes
+    trim typeof unhex unicode unlikely upper zeroblob
+    avg count group_concat string_agg sum total
+    row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value
+    nth_value
+    date time datetime julianday unixepoch strftime timediff
+    current_date current_time current_timestamp
+    acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10
+    log2 mod pi pow power radians sin sinh sqrt tan tanh trunc
+    json jsonb json_array jsonb_array json_array_length json_error_position json_extract
+    jsonb_extract -> ->> json_insert jsonb_insert json_object jsonb_object json_patch
+    jsonb_patch json_pretty json_quote json_remove jsonb_remove json_replace jsonb_replace
+    json_set jsonb_set json_type json_valid json_group_array jsonb_group_array
+    json_group_object jsonb_group_object json_each json_tree
+    match highlight bm25 snippet rtreecheck"""
+)
+
+# In SQLite, but not in D1's list: these answer "not authorized", all others that
+# D1 lacks answer "no such function" because its build does not have them.
+_REFUSED_FUNCTIONS = frozenset(
+    {"sqlite_version", "sqlite_source_id", "sqlite_log", "sqlite_offset", "subtype"}
+    | {"sqlite_compileoption_get", "sqlite_compileoption_used"}
+)
+# ALTER TABLE calls its own internal functions, which user SQL cannot reach;
+# load_extension stays visible because SQLite itself answers "not authorized".
+_INTERNAL_PREFIXES = ("sqlite_rename_", "sqlite_drop_", "sqlite_add_", "sqlite_fail", "load_ext")
+
+MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
+_HIDDEN_TABLES = _names("dbstat sqlite_dbpage sqlite_stmt bytecode tables_used fts3tokenize")
+
+_TRANSACTION_ACTIONS = frozenset({sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT})
+_REFUSED_ACTIONS = frozenset(
+    {
+        sqlite3.SQLITE_ATTACH,
+        sqlite3.SQLITE_DETACH,
+        sqlite3.SQLITE_CREATE_TEMP_INDEX,
+        sqlite3.SQLITE_CREATE_TEMP_TABLE,
+        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
+        sqlite3.SQLITE_CREATE_TEMP_VIEW,
+    }
+)
+
+
+class Authority:
+    """
+    Says what user SQL may do on one connection (bindings.md B7).
+
+    SQLite asks only while it prepares a statement, and Python's connection keeps
+    prepared statements by their text. So the owner's own BEGIN must have a text
+    that no user can send (facts B4, the trap), and run inside `lifted()`.
+    """
+
+    __slots__ = ("is_lifted", "refusal")
+
+    def __init__(self) -> None:
+        self.is_lifted = False
+        """True while the owner of the connection runs a statement of its own."""
+        self.refusal: str | None = None
+        """D1's text for the last refusal, where SQLite's own text differs."""
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Allow everything inside the block."""
+        self.is_lifted = True
+        try:
+            yield
+        finally:
+            self.is_lifted = False
+
+    def take_refusal(self) -> str | None:
+        """Return the text of the last refusal and forget it."""
+        refusal, self.refusal = self.refusal, None
+        return refusal
+
+    def __call__(
+        self, action: int, first: str | None, second: str | None, _db: str | None, _by: str | None
+    ) -> int:
+        """SQLite's question; the meaning of the arguments depends on *action*."""
+        if self.is_lifted:
+            return sqlite3.SQLITE_OK
+        if action in _TRANSACTION_ACTIONS:
+            self.refusal = TRANSACTION_REFUSED
+            return sqlite3.SQLITE_DENY
+        allowed = self._allows(action, first or "", second or "")
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    def _allows(self, action: int, first: str, second: str) -> bool:
+        if action == sqlite3.SQLITE_FUNCTION:
+            return self._allows_function(second)
+        if action == sqlite3.SQLITE_PRAGMA:
+            return first.lower() in PRAGMAS
+        if action == sqlite3.SQLITE_CREATE_VTABLE and second.lower() not in MODULES:
+            self.refusal = f"no such module: {second}: SQLITE_ERROR"
+            return False
+        if action in _REFUSED_ACTIONS or first.lower() in _HIDDEN_TABLES:
+            return False
+        return not (_is_reserved(first) or _is_reserved(second))
+
+    def _allows_function(self, name: str) -> bool:
+        lower = name.lower()
+        if lower in FUNCTIONS or lower.startswith(_INTERNAL_PREFIXES):
+            return True
+        if lower not in _REFUSED_FUNCTIONS:
+            self.refusal = f"no such function: {name}: SQLITE_ERROR"
+        return False
+
+
+def _is_reserved(name: str) -> bool:
+    return name[:4].lower() == "_cf_"
+
+
+def install_authorizer(connection: sqlite3.Connection) -> Authority:
+    """Put a fresh `Authority` in charge of *connection* and return it."""
+    authority = Authority()
+    connection.set_authorizer(authority)
+    return authority
