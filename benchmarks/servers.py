@@ -53,6 +53,8 @@ class Server:
         cwd: Path = ROOT,
         environment: dict[str, str] | None = None,
     ) -> None:
+        if shutil.which(command[0]) is None:
+            raise ServerError(f"{command[0]} is not there")
         self.port = port
         self._log = log
         with log.open("ab") as out:

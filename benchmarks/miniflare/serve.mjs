@@ -29,9 +29,5 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   });
 }
 
-const database = await miniflare.getD1Database("DB");
-await database.exec(
-  "CREATE TABLE IF NOT EXISTS bench_items (id TEXT PRIMARY KEY, document TEXT NOT NULL)",
-);
 await miniflare.ready;
 console.log(`ready on ${port}`);
