@@ -6,21 +6,30 @@ decided here. D1 and the SQL storage of Durable Objects share it, because at
 Cloudflare they share it too. Source: facts/bindings.md B2 to B7 (measured).
 """
 
-import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from d1_schema.sqlite_authority import Authority as Authority
-from d1_schema.sqlite_authority import install_authorizer as install_authorizer
-from d1_schema.sqlite_text import split_statements as split_statements
+from d1_schema.sqlite_authority import Authority, install_authorizer
+from d1_schema.sqlite_text import split_statements
+from d1_schema.values import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from d1_schema.values import from_plain as from_sqlite
+from d1_schema.values import to_plain as to_sqlite
 
-MAX_VALUE_BYTES: Final = 2_000_000
-"""Longest text or blob, and longest row (Cloudflare's D1 limits page)."""
-
-MAX_SAFE_INTEGER: Final = 2**53
-"""Beyond this a JavaScript number, and so D1, loses whole numbers."""
+__all__ = [
+    "LIMITS",
+    "MAX_SAFE_INTEGER",
+    "MAX_VALUE_BYTES",
+    "Authority",
+    "describe",
+    "error_codes",
+    "from_sqlite",
+    "install_authorizer",
+    "open_connection",
+    "split_statements",
+    "to_sqlite",
+]
 
 # A row of one value at the limit also has a header; SQLite counts both.
 _ROW_HEADER_ROOM: Final = 1024
@@ -115,64 +124,6 @@ def _octet_length(value: object) -> int | None:
     if value is None:
         return None
     return len(value) if isinstance(value, bytes) else len(str(value).encode("utf-8", "replace"))
-
-
-SqliteValue = str | bytes | float | None
-
-
-def to_sqlite(value: object) -> SqliteValue:
-    """
-    Convert one parameter as D1 binds it: every number is a REAL (bindings.md B2).
-
-    NaN and the infinities become NULL. A lone surrogate becomes U+FFFD.
-
-    Raises:
-        TypeError: the type cannot be bound; the text is D1's, without its prefix.
-    """
-    if value is None or type(value) is bytes:
-        return value
-    if isinstance(value, str):
-        return value if value.isascii() else _without_surrogates(value)
-    if isinstance(value, (int, float)):
-        if isinstance(value, int) and not -MAX_SAFE_INTEGER < value < MAX_SAFE_INTEGER:
-            # At the edge such an int becomes a BigInt, and D1 refuses those.
-            raise TypeError(f"Type 'bigint' not supported for value '{value}'")
-        number = float(value)
-        return number if math.isfinite(number) else None
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, list) and all(type(v) is int and 0 <= v <= 255 for v in value):
-        return bytes(value)
-    kind = "function" if callable(value) else "object"
-    raise TypeError(f"Type '{kind}' not supported for value '{str(value)[:200]}'")
-
-
-def _without_surrogates(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def from_sqlite(value: str | bytes | int | float | None) -> str | bytes | int | float | None:
-    """
-    Convert one result as a Python Worker receives it from D1 (bindings.md B2).
-
-    Whole REALs arrive as int, integers beyond 2**53 as float, NaN and the
-    infinities as None. Blobs stay bytes.
-    """
-    kind = type(value)
-    if kind is str or value is None or kind is bytes:
-        return value
-    if isinstance(value, int):
-        return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else float(value)
-    assert isinstance(value, float)
-    if not math.isfinite(value):
-        return None
-    if value.is_integer() and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        return int(value)
-    return value
 
 
 # Result codes have eight bits for the kind and the rest for the detail

@@ -1,0 +1,164 @@
+"""
+A SQLite file behind an event loop: short work at once, long work elsewhere.
+
+A hop to a thread costs some 185 µs, ten times a point query, so a statement runs
+right on the loop, on a connection that never waits: it is interrupted after
+about two milliseconds. What was interrupted and what is known to be slow goes to
+a slow lane: a thread with a connection of its own, opened when first needed.
+
+Promises:
+1. A write is answered after its commit, and survives kill -9 from then on.
+   Enforcement: futures are settled after `run_group`; tests/crash/test_kv_d1_kill.py.
+2. The loop is not held much longer than `INLINE_SECONDS` by a statement.
+   Enforcement: `Handle.deadline`; tests/bindings/test_d1_lanes.py.
+3. A read sees only what is committed: writes never leave a transaction open
+   across turns of the loop.
+4. No checkpoint and no fsync on the loop. Enforcement: autocheckpoint is off on
+   the inline connection, and the writer lane copies the WAL (`sqlite_writes`).
+"""
+
+import asyncio
+import math
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from d1_schema.slow_memo import INLINE_SECONDS, SlowMemo
+from d1_schema.sqlite_handle import Explain, Handle, Job, is_busy, is_for_lane
+from d1_schema.sqlite_writes import LANE_SECONDS, Lane, WriteQueue, overtime
+
+T = TypeVar("T")
+
+READER_LANES: Final = 2
+"""Slow reads that run at the same time; one must not block another."""
+
+LaneOpener = Callable[[Path], Awaitable[Lane]]
+"""Opens one more connection to a file, in a thread of its own."""
+
+
+class SqliteFile:
+    """One database file: an inline connection and its lanes."""
+
+    def __init__(self, path: Path, inline: Handle, open_lane: LaneOpener, explain: Explain) -> None:
+        self.inline = inline
+        self._explain = explain
+        self._open_lane = partial(open_lane, path)
+        self._memo = SlowMemo()
+        self._writes = WriteQueue(inline, self._open_lane, explain, self._memo)
+        self._idle_readers: list[Lane] = []
+        self._readers: list[Lane] = []
+        self._reader_slots = asyncio.Semaphore(READER_LANES)
+        self._is_closed = False
+
+    async def read(self, key: object, work: Callable[..., T], *args: Any) -> T:
+        """
+        Run *work* with a handle and *args*: inline, or in a reader lane.
+
+        *key* is what the memo of slow statements knows the work by. The work may
+        run twice, so it must not change anything.
+        """
+        if not self._memo.is_slow(key):
+            handle = self.inline
+            handle.deadline = deadline = time.perf_counter() + INLINE_SECONDS
+            try:
+                result = work(handle, *args)
+            except sqlite3.Error as error:
+                handle.reset()
+                if not (is_for_lane(error) or is_busy(error)):
+                    raise self._explain(error, handle) from None
+            except BaseException:
+                handle.reset()
+                raise
+            else:
+                if time.perf_counter() > deadline:
+                    # One step of SQLite's machine can be long (count(*) of a large table).
+                    self._memo.remember(key)
+                return result
+            self._memo.remember(key)
+        return await self.read_slowly(key, work, *args)
+
+    async def read_slowly(self, key: object, work: Callable[..., T], *args: Any) -> T:
+        """Run *work* in a reader lane without trying it on the loop first."""
+        self._check_open()
+        await self._reader_slots.acquire()
+        try:
+            lane = self._idle_readers.pop() if self._idle_readers else await self._new_reader()
+        except BaseException:
+            self._reader_slots.release()
+            raise
+
+        def give_back(_: object) -> None:
+            self._idle_readers.append(lane)
+            self._reader_slots.release()
+
+        call = partial(self._read_in_lane, lane.handle, work, args)
+        task = asyncio.ensure_future(lane.run(call))
+        task.add_done_callback(give_back)
+        try:
+            result, seconds = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Nobody waits any more: stop the query instead of heating the machine.
+            lane.handle.connection.interrupt()
+            raise
+        if seconds < INLINE_SECONDS / 2:
+            self._memo.forgive(key)
+        return result
+
+    def _read_in_lane(
+        self, handle: Handle, work: Callable[..., T], args: tuple[Any, ...]
+    ) -> tuple[T, float]:
+        # Processor time, not wall time: waiting for Python's lock says nothing about the query.
+        start = time.thread_time()
+        handle.deadline = time.perf_counter() + LANE_SECONDS
+        try:
+            return work(handle, *args), time.thread_time() - start
+        except sqlite3.Error as error:
+            raise self._explain(overtime() if is_for_lane(error) else error, handle) from None
+        finally:
+            handle.reset()
+
+    async def _new_reader(self) -> Lane:
+        lane = await self._open_lane()
+        self._readers.append(lane)
+        return lane
+
+    def write(
+        self,
+        key: object,
+        work: Callable[..., T],
+        *args: Any,
+        is_heavy: bool = False,
+        is_alone: bool = False,
+    ) -> "asyncio.Future[T]":
+        """
+        Run *work* with a handle and *args* inside a transaction; await the result.
+
+        The work may run more than once; only one run is committed. A heavy one goes
+        to the writer lane at once, one that is alone shares no transaction.
+        """
+        self._check_open()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writes.add(Job(future, work, args, key, is_alone), is_heavy=is_heavy)
+        return future
+
+    def count_bytes(self, size: int) -> None:
+        """Tell the keeper of the WAL that about *size* bytes are being written."""
+        self._writes.count_bytes(size)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise self._explain(sqlite3.ProgrammingError("the database is closed"), self.inline)
+
+    async def close(self) -> None:
+        """Finish the writes that were handed in, then close every connection."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for lane in self._readers:
+            lane.handle.connection.interrupt()
+            await lane.close_lane()
+        await self._writes.close()
+        self.inline.deadline = math.inf

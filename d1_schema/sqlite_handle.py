@@ -1,0 +1,235 @@
+"""
+One SQLite connection with a clock on its statements, and groups of writes on it.
+
+Plain synchronous code: it runs on the event loop for short work and in a thread
+for long work, see `sqlite_file`.
+"""
+
+import asyncio
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from d1_schema.sqlite_authority import Authority
+
+# SQLite asks "go on?" each so many steps of its machine: some 5 µs of work.
+_STEPS_PER_QUESTION: Final = 250
+
+# Texts that no user can send (user SQL passes `parse_statements`, which refuses
+# these verbs), so that Python's statement cache cannot hand them to a user.
+_BEGIN: Final = "BEGIN IMMEDIATE /* edgekeep */"
+_BEGIN_READ: Final = "BEGIN /* edgekeep */"
+_COMMIT: Final = "COMMIT /* edgekeep */"
+_ROLLBACK: Final = "ROLLBACK /* edgekeep */"
+_SAVE: Final = "SAVEPOINT edgekeep_job /* edgekeep */"
+_RELEASE: Final = "RELEASE edgekeep_job /* edgekeep */"
+_UNDO: Final = "ROLLBACK TO edgekeep_job /* edgekeep */"
+
+
+class Handle:
+    """A connection, its permanent cursor, its authority and its deadline."""
+
+    __slots__ = ("authority", "connection", "cursor", "deadline", "settings_seen")
+
+    def __init__(self, connection: sqlite3.Connection, authority: Authority | None = None) -> None:
+        self.connection = connection
+        self.authority = authority
+        self.cursor = connection.cursor()
+        self.deadline = math.inf
+        """`time.perf_counter` second at which a running statement is interrupted."""
+        self.settings_seen = 0
+        """How many of the file's settings this connection has taken over."""
+        connection.set_progress_handler(self._is_late, _STEPS_PER_QUESTION)
+
+    def _is_late(self) -> bool:
+        return time.perf_counter() > self.deadline
+
+    def own(self, sql: str) -> Any:
+        """Run a statement of the house itself; returns its first row."""
+        authority = self.authority
+        if authority is None:
+            return self.cursor.execute(sql).fetchone()
+        authority.is_lifted = True
+        try:
+            return self.cursor.execute(sql).fetchone()
+        finally:
+            authority.is_lifted = False
+
+    def begin(self) -> None:
+        """Open a transaction and take the write lock."""
+        self.own(_BEGIN)
+
+    def begin_read(self) -> None:
+        """Open a transaction that sees one state of the database throughout."""
+        self.own(_BEGIN_READ)
+
+    def commit(self) -> None:
+        """Make the transaction durable against the end of this process."""
+        self.own(_COMMIT)
+
+    def rollback(self) -> None:
+        """Undo the transaction, if SQLite has not done so itself."""
+        self.deadline = math.inf
+        if self.connection.in_transaction:
+            self.own(_ROLLBACK)
+
+    def reset(self) -> None:
+        """Forget a statement that was cut off, and its transaction."""
+        self.deadline = math.inf
+        self.cursor.close()
+        self.cursor = self.connection.cursor()
+        self.rollback()
+
+    def close(self) -> None:
+        """Close the connection; the last one of a file also empties its WAL."""
+        self.connection.set_progress_handler(None, 0)
+        self.connection.set_authorizer(None)
+        self.cursor.close()
+        self.connection.close()
+
+
+Explain = Callable[[sqlite3.Error, Handle], Exception]
+"""Turns SQLite's error into the one that callers of the binding know."""
+
+
+def is_for_lane(error: sqlite3.Error) -> bool:
+    """
+    Whether the statement is to be run again in a lane.
+
+    It ran into its deadline, or met text that is not UTF-8: lanes read leniently,
+    and strict reading is three times as fast for everybody else.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return str(error).startswith("Could not decode to UTF-8")
+    return bool(code == sqlite3.SQLITE_INTERRUPT)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection holds the lock that the statement needs."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One write that waits for its turn: all of it happens, or nothing."""
+
+    future: "asyncio.Future[Any]"
+    work: Callable[..., Any]
+    """Called with the handle and *args*, inside a transaction."""
+    args: tuple[Any, ...]
+    key: object
+    """What the memo of slow statements knows it by; None is never remembered."""
+    is_alone: bool = False
+    """Must not share its transaction: what it sets would reach the neighbours."""
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class GroupOutcome:
+    """What became of the jobs of one transaction."""
+
+    settled: list[Job] = field(default_factory=list)
+    """Committed, or failed for good."""
+    again: list[Job] = field(default_factory=list)
+    """Undone without a fault of their own: to be run again."""
+    late: list[Job] = field(default_factory=list)
+    """Interrupted at the deadline, or kept out by a lock: for the slow lane."""
+
+
+def run_group(
+    handle: Handle, jobs: list[Job], explain: Explain, seconds: float, patience: float
+) -> GroupOutcome:
+    """
+    Run *jobs* in one transaction, each in its own savepoint.
+
+    A job that fails is undone alone. No new job starts after *patience* seconds,
+    and a statement is interrupted *seconds* after the start of the group.
+    """
+    outcome = GroupOutcome()
+    start = time.perf_counter()
+    handle.deadline = math.inf
+    try:
+        handle.begin()
+    except sqlite3.Error as error:
+        if is_busy(error) and patience < math.inf:
+            outcome.late = jobs
+        else:
+            _fail(outcome, jobs, explain(error, handle))
+        return outcome
+    handle.deadline = start + seconds
+    done: list[Job] = []
+    for position, job in enumerate(jobs):
+        if position and time.perf_counter() - start > patience:
+            outcome.again = jobs[position:]
+            break
+        if not _run_job(handle, job, explain, outcome, is_single=len(jobs) == 1):
+            # The whole transaction is gone: the others have done nothing wrong.
+            outcome.again = done + jobs[position + 1 :]
+            return outcome
+        done.append(job)
+    _commit(handle, done, explain, outcome)
+    return outcome
+
+
+def _run_job(
+    handle: Handle, job: Job, explain: Explain, outcome: GroupOutcome, *, is_single: bool
+) -> bool:
+    """Run one job; False when the transaction did not survive it."""
+    job.result = job.error = None
+    try:
+        if not is_single:
+            handle.own(_SAVE)
+        job.result = job.work(handle, *job.args)
+        if not is_single:
+            handle.own(_RELEASE)
+    except sqlite3.Error as error:
+        if is_for_lane(error):
+            handle.rollback()
+            outcome.late.append(job)
+            return False
+        job.error = explain(error, handle)
+    except Exception as error:  # whatever the work raises belongs to its caller
+        job.error = error
+    if job.error is None:
+        return True
+    if handle.connection.in_transaction and not is_single:
+        handle.deadline, deadline = math.inf, handle.deadline
+        handle.own(_UNDO)
+        handle.own(_RELEASE)
+        handle.deadline = deadline
+        return True
+    # Alone, or SQLite rolled back by itself (disk full, I/O error, out of memory).
+    handle.rollback()
+    outcome.settled.append(job)
+    return False
+
+
+def _commit(handle: Handle, done: list[Job], explain: Explain, outcome: GroupOutcome) -> None:
+    handle.deadline = math.inf
+    try:
+        handle.commit()
+    except sqlite3.Error as error:
+        handle.rollback()
+        if len(done) == 1:
+            if done[0].error is None:
+                done[0].error = explain(error, handle)
+            outcome.settled.extend(done)
+            return
+        # One of them left a deferred constraint unsatisfied, or the disk is full:
+        # each commits alone, and answers for itself.
+        for job in done:
+            job.is_alone = True
+        outcome.again = done + outcome.again
+        return
+    outcome.settled.extend(done)
+
+
+def _fail(outcome: GroupOutcome, jobs: list[Job], error: Exception) -> None:
+    for job in jobs:
+        job.error = error
+    outcome.settled.extend(jobs)
