@@ -1,0 +1,115 @@
+"""
+The pipeline: request id, match route, who is calling, handler, error mapping, CORS, log.
+
+`handle` never raises: whatever happens becomes a response with a request id.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from worker.caller import identify
+from worker.env import Env
+from worker.errors import (
+    PROBLEM_JSON,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    encode,
+)
+from worker.routes import SCHEDULES, Resource, RouteTable
+from worker.web import Request, Response
+
+_CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Checksum-Sha256"
+_CORS_EXPOSED = "X-Request-Id, Idempotent-Replayed, Retry-After"
+
+
+class Worker:
+    """The application: a route table and a schedule, served from an `Env`."""
+
+    def __init__(
+        self,
+        table: RouteTable,
+        schedules: Mapping[str, Callable[[Env], Awaitable[None]]] = SCHEDULES,
+    ) -> None:
+        self.table = table
+        self.schedules = schedules
+
+    async def handle(
+        self, request: Request, env: Env, resource: Resource | None = None
+    ) -> Response:
+        """
+        Answer *request*.
+
+        A host that has matched the path already hands in its *resource* and has set the request's
+        params; otherwise the table is asked here.
+        """
+        started = env.tools.now()
+        request_id = request.request_id = env.request_id()
+        actor_uid = None
+        if resource is None:
+            found = self.table.match(request.path)
+            if found is not None:
+                resource, request.params = found
+        try:
+            if resource is None:
+                raise NotFound("There is nothing at this path.")
+            method = request.method
+            if method == "OPTIONS":
+                response = _options(request, resource, env)
+            else:
+                route = resource.methods.get("GET" if method == "HEAD" else method)
+                if route is None:
+                    raise MethodNotAllowed(headers={"Allow": resource.allow})
+                caller = identify(request, route.who, env)
+                actor_uid = caller.uid(env)
+                response = await route.handler(request, caller, env)
+        except Problem as problem:
+            response = refusal(problem, request_id)
+        except Exception as error:
+            env.log.error("unexpected", error, request_id=request_id)
+            response = refusal(InternalError(), request_id)
+        response.headers["X-Request-Id"] = request_id
+        if env.settings.cors_origins:
+            _allow_origin(request, response, env)
+        path = resource.path if resource is not None else "(none)"
+        took = env.tools.now() - started
+        env.log.request(request.method, path, response.status, took, request_id, actor_uid)
+        return response
+
+    async def scheduled(self, cron: str, env: Env) -> bool:
+        """Run the job of *cron*; False when there is none or it failed (the log says why)."""
+        job = self.schedules.get(cron)
+        if job is None:
+            env.log.event("warning", "no_such_cron", cron=cron)
+            return False
+        try:
+            await job(env)
+        except Exception as error:
+            env.log.error("cron_failed", error, cron=cron)
+            return False
+        env.log.event("info", "cron_done", cron=cron)
+        return True
+
+
+def refusal(problem: Problem, request_id: str) -> Response:
+    """Render *problem* as a response."""
+    headers = {**problem.headers, "Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
+    return Response(encode(problem, request_id), problem.status, headers)
+
+
+def _options(request: Request, resource: Resource, env: Env) -> Response:
+    """Answer what the resource allows; a preflight from a listed origin may go ahead."""
+    headers = {"Allow": resource.allow}
+    if request.headers.get("origin") in env.settings.cors_origins:
+        headers["Access-Control-Allow-Methods"] = resource.allow
+        headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+        headers["Access-Control-Max-Age"] = "600"
+    return Response(None, 204, headers)
+
+
+def _allow_origin(request: Request, response: Response, env: Env) -> None:
+    response.headers["Vary"] = "Origin"
+    origin = request.headers.get("origin")
+    if origin in env.settings.cors_origins:
+        response.headers["Access-Control-Allow-Origin"] = str(origin)
+        response.headers["Access-Control-Expose-Headers"] = _CORS_EXPOSED

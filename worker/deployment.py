@@ -1,0 +1,29 @@
+"""Doors and jobs of the deployment itself: is it alive, is it ready, nightly upkeep."""
+
+from worker.caller import Caller
+from worker.env import Env
+from worker.errors import StorageUnavailable
+from worker.web import Request, Response
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def healthz(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer as long as the process does."""
+    return Response.json({"ok": True}, headers=_NO_STORE)
+
+
+async def readyz(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer when the stores do; 503 otherwise."""
+    try:
+        await env.db.prepare("SELECT 1 AS one").first("one")
+        await env.profiles_kv.get("readyz")
+    except Exception as error:
+        env.log.error("not_ready", error)
+        raise StorageUnavailable("A store does not answer.") from None
+    return Response.json({"ok": True}, headers=_NO_STORE)
+
+
+async def tidy_database(env: Env) -> None:
+    """Let SQLite refresh the statistics of its planner (sqlite.org, pragma optimize)."""
+    await env.db.prepare("PRAGMA optimize").run()

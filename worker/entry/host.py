@@ -1,0 +1,164 @@
+"""The laptop host: aiohttp around the portable Worker, with its crons, alarms and graceful end."""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import web
+
+from worker.app import Worker
+from worker.entry.config import Config, ConfigError
+from worker.entry.crons import CronClock
+from worker.entry.host_http import HostRequest, send
+from worker.entry.host_tools import LogWriter
+from worker.entry.open_env import Opened, open_env
+from worker.env import Env
+from worker.routes import Resource, RouteTable
+
+# How long requests in flight may go on after a stop was asked for.
+_GRACE_SECONDS = 10
+_CRON_DOOR = "/cdn-cgi/handler/scheduled"
+
+AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def serve(
+    config: Config, state: Path, variables: Mapping[str, str], *, host: str, port: int
+) -> int:
+    """
+    Run until SIGINT or SIGTERM; returns the exit code.
+
+    Raises `ConfigError` or `SettingError` with a sentence when the start is not possible.
+    """
+    with _only_host_of(state, f"http://{_url_host(host)}:{port}"):
+        runner = asyncio.run
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            runner = uvloop.run
+        runner(_serve(config, state, variables, host, port))
+    return 0
+
+
+async def _serve(
+    config: Config, state: Path, variables: Mapping[str, str], host: str, port: int
+) -> None:
+    log_writer = LogWriter()
+    opened = await open_env(config, state, variables, log_writer)
+    worker = Worker(RouteTable())
+    runner = web.AppRunner(
+        make_app(worker, opened.env),
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        shutdown_timeout=_GRACE_SECONDS,
+    )
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024).start()
+        except OSError as error:
+            raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        await _run_until_stopped(worker, opened, f"http://{_url_host(host)}:{port}")
+        # Sockets first: their handlers end, and the wait below is for plain requests only.
+        await opened.actors.close()
+    finally:
+        await runner.cleanup()
+        await opened.close()
+        log_writer.flush()
+
+
+async def _run_until_stopped(worker: Worker, opened: Opened, url: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await opened.actors.start()
+    crons = asyncio.create_task(CronClock(opened.config.crons).run(worker, opened.env))
+    # What start-up made lives for ever; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+    for name in opened.migrated:
+        print(f"migration {name} applied", file=sys.stderr)
+    print(f"Edgekeep is ready at {url}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
+    await stop.wait()
+    print("stopping …", file=sys.stderr, flush=True)
+    crons.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await crons
+
+
+def make_app(worker: Worker, env: Env) -> web.Application:
+    """Turn the route table into aiohttp routes; every path ends in the same portable Worker."""
+    app = web.Application()
+    for resource in worker.table.resources.values():
+        app.router.add_route("*", resource.path, _door(worker, env, resource))
+    if not env.settings.production:
+        app.router.add_route("GET", _CRON_DOOR, _cron_door(worker, env))
+    app.router.add_route("*", "/{path:.*}", _door(worker, env, None))
+    return app
+
+
+def _door(worker: Worker, env: Env, resource: Resource | None) -> AiohttpHandler:
+    path = resource.path if resource is not None else ""
+
+    async def door(raw: web.Request) -> web.StreamResponse:
+        request = HostRequest(raw)
+        # aiohttp matches decoded paths; only the exact spelling counts here, as at the edge.
+        matched = resource if request.path == path else None
+        return await send(raw, await worker.handle(request, env, matched))
+
+    return door
+
+
+def _cron_door(worker: Worker, env: Env) -> AiohttpHandler:
+    """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
+
+    async def door(raw: web.Request) -> web.StreamResponse:
+        if not _is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
+            return web.Response(status=403, text="local only\n")
+        done = await worker.scheduled(raw.query.get("cron", ""), env)
+        return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
+
+    return door
+
+
+def _is_loopback(remote: str | None) -> bool:
+    return remote is not None and ip_address(remote).is_loopback
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _only_host_of(state: Path, url: str) -> Iterator[None]:
+    """
+    Hold STATE/host.lock while serving: actors live in one process only.
+
+    host.json tells the CLI where the host answers.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "host.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"Another Edgekeep host already serves the state in {state}. "
+                "Stop it, or choose another --state."
+            ) from None
+        about = state / "host.json"
+        about.write_text(json.dumps({"pid": os.getpid(), "url": url}) + "\n")
+        try:
+            yield
+        finally:
+            about.unlink(missing_ok=True)

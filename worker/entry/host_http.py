@@ -1,0 +1,158 @@
+"""aiohttp requests in, core requests out, and back: bodies both ways, compression, WebSockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from aiohttp import ClientError, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
+from durable.local_socket import Closed, LocalSocket
+
+from worker.errors import IncompleteBody
+from worker.web import HeaderMap, Request, Response
+
+# Below this a compressed answer saves less than a network packet.
+_COMPRESS_BYTES = 1024
+_COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/problem+json", "text/")
+_SOCKET_MESSAGE_BYTES = 32 * 1024 * 1024
+_HEARTBEAT_SECONDS = 30
+
+
+class HostRequest(Request):
+    """Reads lazily from an aiohttp request."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: web.Request) -> None:
+        target = raw.raw_path
+        if target.startswith("/"):
+            self.path, _, self.query_string = target.partition("?")
+        else:
+            # Absolute form (RFC 9112 §3.2.2) or `*`.
+            self.path, self.query_string = raw.rel_url.raw_path, raw.rel_url.raw_query_string
+        self.method = raw.method
+        self.params = {}
+        self.request_id = ""
+        self._query = None
+        self._raw = raw
+
+    @property
+    def headers(self) -> HeaderMap:
+        """The request headers."""
+        return self._raw.headers
+
+    @property
+    def remote(self) -> str:
+        """The peer's address."""
+        return self._raw.remote or ""
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the body's chunks as they arrive."""
+        return _chunks(self._raw)
+
+
+async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in raw.content.iter_any():
+            yield chunk
+    except (ClientError, HttpProcessingError, OSError):
+        raise IncompleteBody("The connection ended before the body did.") from None
+
+
+async def send(raw: web.Request, response: Response) -> web.StreamResponse:
+    """Send *response* as the answer to *raw*."""
+    if response.web_socket is not None:
+        return await _connect(raw, response)
+    response.headers["Server"] = "edgekeep"
+    body = response.body
+    if body is None or isinstance(body, bytes):
+        answer = web.Response(body=body, status=response.status, headers=response.headers)
+        if body and len(body) >= _COMPRESS_BYTES:
+            _compress(raw, answer)
+        return answer
+    return await _stream(raw, response, body)
+
+
+async def _stream(
+    raw: web.Request, response: Response, body: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    answer = web.StreamResponse(status=response.status, headers=response.headers)
+    _compress(raw, answer)
+    async with aclosing(body) as chunks:  # type: ignore[type-var]
+        await answer.prepare(raw)
+        if raw.method != "HEAD":
+            try:
+                async for chunk in chunks:
+                    await answer.write(chunk)
+            except (ClientError, ConnectionError):
+                # The reader went away; there is nobody left to tell.
+                return answer
+    await answer.write_eof()
+    return answer
+
+
+def _compress(raw: web.Request, answer: web.StreamResponse) -> None:
+    if not answer.content_type.startswith(_COMPRESSIBLE):
+        return
+    answer.headers["Vary"] = ", ".join(
+        filter(None, (answer.headers.get("Vary"), "Accept-Encoding"))
+    )
+    if _takes_gzip(raw.headers.get("Accept-Encoding", "")):
+        answer.enable_compression(web.ContentCoding.gzip)
+
+
+def _takes_gzip(accept: str) -> bool:
+    """Read Accept-Encoding (RFC 9110 §12.5.3): gzip is named, or `*` is, and not with q=0."""
+    wishes: dict[str, bool] = {}
+    for part in accept.lower().split(","):
+        coding, _, weight = part.partition(";")
+        wishes[coding.strip()] = weight.replace(" ", "") not in (
+            "q=0",
+            "q=0.0",
+            "q=0.00",
+            "q=0.000",
+        )
+    return wishes.get("gzip", wishes.get("*", False))
+
+
+async def _connect(raw: web.Request, response: Response) -> web.StreamResponse:
+    """Connect the network to the client end of a socket pair until one side closes."""
+    end: LocalSocket = response.web_socket
+    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_SOCKET_MESSAGE_BYTES)
+    for name, value in response.headers.items():
+        socket.headers[name] = value
+    try:
+        await socket.prepare(raw)
+    except web.HTTPException:
+        end.drop()
+        raise
+    outgoing = asyncio.create_task(_pump_out(end, socket))
+    try:
+        async for message in socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                end.send(message.data)
+        if socket.close_code is None or socket.close_code == 1006:
+            end.drop()
+        else:
+            end.close(socket.close_code)
+        await outgoing
+    finally:
+        outgoing.cancel()
+        end.drop()
+    return socket
+
+
+async def _pump_out(end: LocalSocket, socket: web.WebSocketResponse) -> None:
+    try:
+        while True:
+            message = await end.receive()
+            if isinstance(message, Closed):
+                await socket.close(code=message.code, message=message.reason.encode())
+                return
+            if isinstance(message, str):
+                await socket.send_str(message)
+            else:
+                await socket.send_bytes(message)
+    except (ClientError, ConnectionError, RuntimeError):
+        # The peer vanished between two frames; the reading side notices and drops the socket.
+        return

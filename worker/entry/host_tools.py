@@ -1,0 +1,89 @@
+"""The ambient ports of a laptop: clock, dice, sockets, schema checks, background work, log writer."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from durable.local_socket import LocalSocket, local_pair
+
+from worker.schema_check import SchemaCheck
+
+
+class HostTools:
+    """Implements `worker.env.Tools`."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, SchemaCheck] = {}
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self.now: Callable[[], float] = time.time
+        self.random_bytes: Callable[[int], bytes] = os.urandom
+
+    def socket_pair(self) -> tuple[LocalSocket, LocalSocket]:
+        """Return an in-memory WebSocket pair."""
+        return local_pair()
+
+    def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:
+        """Return the checker of *schema*, made once for each `$id`."""
+        check = self._checks.get(schema["$id"])
+        if check is None:
+            from worker.entry.native_schema import NativeCheck
+
+            check = self._checks[schema["$id"]] = NativeCheck(schema)
+        return check
+
+    async def pause(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        await asyncio.sleep(seconds)
+
+    def wait_until(self, work: Awaitable[Any]) -> None:
+        """Keep *work* going; `finish` waits for it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Wait for all background work (a failure there was the work's own to report)."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class RequestIds:
+    """Ids that are unique over all processes and cheap to make: a random stem and a counter."""
+
+    def __init__(self) -> None:
+        self._stem = os.urandom(8).hex()
+        self._count = 0
+
+    def __call__(self) -> str:
+        """Return the next id."""
+        self._count += 1
+        return f"{self._stem}-{self._count:x}"
+
+
+class LogWriter:
+    """Writes log lines to stdout in bundles: one system call for all lines of 50 ms."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        """Take one line (with its line end)."""
+        if not self._lines:
+            try:
+                asyncio.get_running_loop().call_later(0.05, self.flush)
+            except RuntimeError:
+                # Before the loop runs there is nobody to flush later.
+                sys.stdout.write(line)
+                return
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what is waiting; a reader that went away is not our failure."""
+        lines, self._lines = self._lines, []
+        try:
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass

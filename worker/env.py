@@ -1,0 +1,62 @@
+"""
+Env: the bag of bindings and ambient things that every handler and actor receives.
+
+Nothing in the core reaches for a clock, dice, disk or network of its own; it asks here.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kv.contract import KVNamespace
+from r2.contract import R2Bucket
+
+from d1_schema.contract import D1Database
+from durable.contract import ObjectNamespace
+from worker.log import Log
+from worker.schema_check import SchemaCheck
+from worker.settings import Settings
+
+
+class Tools(Protocol):
+    """The ambient ports of a platform."""
+
+    def now(self) -> float:
+        """Return the time as epoch seconds (UTC)."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return *count* bytes from the platform's secure source."""
+
+    def socket_pair(self) -> tuple[Any, Any]:
+        """Return the (client end, server end) of a new WebSocket pair."""
+
+    def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:
+        """Return a checker for *schema* (JSON Schema 2020-12)."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let *seconds* pass; 0 gives other work a turn."""
+
+    def wait_until(self, work: Awaitable[Any]) -> None:
+        """Let *work* go on after the answer has left."""
+
+
+@dataclass(slots=True)
+class Env:
+    """The bindings of wrangler_compat.toml under their own names in lower case, and the tools."""
+
+    settings: Settings
+    log: Log
+    tools: Tools
+    profiles_kv: KVNamespace
+    import_report_kv: KVNamespace
+    idempotency_kv: KVNamespace
+    db: D1Database
+    blobs: R2Bucket
+    request_id: Callable[[], str]
+    # Actors are bound after the bag exists, because each actor receives the bag.
+    import_room: ObjectNamespace = field(init=False)
+    idempotency_box: ObjectNamespace = field(init=False)
+
+    def now_ms(self) -> int:
+        """Return the time as whole milliseconds since the epoch."""
+        return int(self.tools.now() * 1000)

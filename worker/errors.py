@@ -1,0 +1,187 @@
+"""
+Every refusal the Worker can give: one class per meaning, rendered in one place.
+
+Handlers raise; `render` turns a problem into an RFC 9457 document. `code` is stable, a string, and
+listed in docs/errors.md; clients of the seeds read it as the member `error`.
+A detail never quotes what the client sent: it may be a secret or somebody's personal data.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PROBLEM_JSON = "application/problem+json; charset=utf-8"
+
+
+class Problem(Exception):
+    """
+    The root of all refusals; never raised itself.
+
+    *detail* is a sentence for a person, *errors* a list of field or line errors, *members* further
+    members of the document (RFC 9457 §3.2), *headers* go out with the answer.
+    """
+
+    status = 500
+    code = "internal_error"
+    title = "Something went wrong on our side"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.members = members or {}
+        self.headers = headers or {}
+
+
+class InternalError(Problem):
+    """An exception nobody expected; the answer carries the request id and nothing else."""
+
+
+class BadRequest(Problem):
+    """The request cannot be understood as sent."""
+
+    status, code, title = 400, "bad_request", "The request is not valid"
+
+
+class InvalidCursor(BadRequest):
+    """A paging cursor was altered, made for another list, or signed with a retired key."""
+
+    code, title = "invalid_cursor", "The cursor is not valid"
+
+
+class IncompleteBody(BadRequest):
+    """The connection ended before the body did."""
+
+    code, title = "incomplete_body", "The body ended too early"
+
+
+class BrokenCompression(BadRequest):
+    """The body claims to be gzip and is not, or ends in the middle of it."""
+
+    code, title = "broken_gzip", "The gzip data is damaged"
+
+
+class Unauthorized(Problem):
+    """No credential, or one that does not hold."""
+
+    status, code, title = 401, "unauthorized", "Sign in first"
+
+
+class Forbidden(Problem):
+    """A good credential that does not allow this."""
+
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(Problem):
+    """There is no such thing, or it is not the caller's to see."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not; Allow names those that do."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class Conflict(Problem):
+    """The request collides with the present state."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class KeyInUse(Conflict):
+    """A request with the same Idempotency-Key is still running."""
+
+    code, title = "idempotency_key_in_use", "A request with this key is still running"
+
+
+class ImportIdTaken(Conflict):
+    """The import id that the client chose was used before."""
+
+    code, title = "import_id_taken", "This import id is taken"
+
+
+class PayloadTooLarge(Problem):
+    """The body, or what it decompresses to, passes the limit."""
+
+    status, code, title = 413, "payload_too_large", "Too large"
+
+
+class UnsupportedMediaType(Problem):
+    """The Content-Type or Content-Encoding is not one this route reads."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class Unprocessable(Problem):
+    """Understood, and refused for what it says."""
+
+    status, code, title = 422, "unprocessable", "The content was refused"
+
+
+class KeyReused(Unprocessable):
+    """The Idempotency-Key was used before with a different body."""
+
+    code, title = "idempotency_key_reused", "This key was used with another body"
+
+
+class ChecksumMismatch(Unprocessable):
+    """X-Checksum-Sha256 is not the SHA-256 of the body as it arrived."""
+
+    code, title = "checksum_mismatch", "The checksum does not match the body"
+
+
+class NothingImported(Unprocessable):
+    """No line of an import was valid, or an atomic import held an invalid line."""
+
+    code, title = "import_refused", "Nothing was imported"
+
+
+class UpgradeRequired(Problem):
+    """A WebSocket door was asked without an upgrade."""
+
+    status, code, title = 426, "upgrade_required", "Connect with a WebSocket"
+
+
+class NotOpenYet(Problem):
+    """The door is planned and nothing stands behind it in this version."""
+
+    status, code, title = 501, "not_open_yet", "This door is not open yet"
+
+
+class StorageUnavailable(Problem):
+    """A store refused or timed out; the request may be sent again."""
+
+    status, code, title = 503, "storage_unavailable", "The store is not available"
+
+
+def document(problem: Problem, request_id: str) -> dict[str, Any]:
+    """Return *problem* as the members of an RFC 9457 document."""
+    members: dict[str, Any] = {
+        "type": f"urn:edgekeep:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "error": problem.code,
+        "request_id": request_id,
+    }
+    if problem.detail:
+        members["detail"] = problem.detail
+    if problem.errors:
+        members["errors"] = list(problem.errors)
+    return {**members, **problem.members}
+
+
+def encode(problem: Problem, request_id: str) -> bytes:
+    """Return the document's bytes (UTF-8 JSON)."""
+    return json.dumps(
+        document(problem, request_id), separators=(",", ":"), ensure_ascii=False
+    ).encode()

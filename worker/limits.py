@@ -1,0 +1,27 @@
+"""Every size limit of the Worker, with its unit and its reason. (What may be tuned is a setting.)"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# A JSON body that is not an import: no door needs more, and these are held in memory.
+JSON_BODY_BYTES = 1 * MIB
+
+# One page of a list (facts/seeds.md X23).
+LIST_DEFAULT = 100
+LIST_MAX = 1000
+
+# The prototype's line limit, in bytes without the line end.
+IMPORT_LINE_BYTES = 128 * KIB
+
+# gzip: past the first megabyte a body may not unfold to more than this many times its size.
+# Real profile files reach about 15 : 1; deflate's ceiling, and a bomb's ratio, is about 1030 : 1.
+INFLATE_RATIO = 200
+INFLATE_FREE_BYTES = 1 * MIB
+
+# Errors shown in an answer (as the prototype did) and kept in a report (an actor's values end at
+# 2 MB; one error takes up to 250 bytes).
+ERRORS_IN_ANSWER = 200
+ERRORS_IN_REPORT = 5_000
+ERRORS_PER_LINE = 20
+
+IDEMPOTENCY_KEY_CHARS = 255

@@ -1,0 +1,77 @@
+"""
+The structured log: one JSON line per request, and rare events.
+
+What must never be written: query strings, bodies, names, e-mail addresses, subjects of tokens, key
+material, message payloads. So the request line is made from the route template, not from the path,
+and callers appear as `actor_uid`, an HMAC pseudonym (facts/seeds.md 003-39 to 003-45).
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from worker.codec import iso_time
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Log:
+    """Writes JSON lines to *write*; *labels* are the fixed members app, env and platform."""
+
+    __slots__ = ("_labels", "_now", "_second", "_stamp", "_write")
+
+    def __init__(
+        self, write: Callable[[str], None], now: Callable[[], float], labels: dict[str, str]
+    ) -> None:
+        self._write = write
+        self._now = now
+        self._labels = json.dumps(labels, separators=(",", ":"))[1:-1]
+        self._second = -1
+        self._stamp = ""
+
+    def request(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        request_id: str,
+        actor_uid: str | None,
+    ) -> None:
+        """Write the line of one finished request. Made by hand: this runs for each of them."""
+        if method not in METHODS:
+            method = "OTHER"
+        actor = f',"actor_uid":"{actor_uid}"' if actor_uid else ""
+        self._write(
+            f'{{"ts":"{self._time()}","level":"info","event":"request",{self._labels},'
+            f'"method":"{method}","route":"{route}","status":{status},'
+            f'"ms":{seconds * 1000:.2f},"request_id":"{request_id}"{actor}}}\n'
+        )
+
+    def event(self, level: str, event: str, **members: Any) -> None:
+        """Write one event; *members* are for machines and must hold nothing personal."""
+        head = {"ts": self._time(), "level": level, "event": event}
+        line = json.dumps({**head, **members}, separators=(",", ":"), default=str)
+        self._write(f"{line[:-1]},{self._labels}}}\n")
+
+    def error(self, event: str, error: BaseException, **members: Any) -> None:
+        """
+        Write an unexpected exception: its type and where it happened, never its text.
+
+        The text of an exception may quote the data that caused it.
+        """
+        frames = []
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            frames.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}:{code.co_name}")
+            trace = trace.tb_next
+        self.event("error", event, exception=type(error).__name__, at=frames[-6:], **members)
+
+    def _time(self) -> str:
+        now = self._now()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = iso_time(second)[:-5]
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"

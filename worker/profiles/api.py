@@ -1,0 +1,220 @@
+"""The doors of profiles (seed hi-stranger.md §3.2, facts/seeds.md 2.002)."""
+
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.caller import Caller
+from worker.codec import open_cursor, seal_cursor
+from worker.env import Env
+from worker.errors import (
+    BadRequest,
+    InvalidCursor,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from worker.idempotency import box_name, key_of, recall
+from worker.limits import LIST_DEFAULT, LIST_MAX
+from worker.profiles.key_claim import replay
+from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade
+from worker.profiles.report import Plan, read_report
+from worker.profiles.store import ProfileStore, open_store
+from worker.web import JSON, Request, Response
+
+READ = "profiles:read"
+NDJSON = "application/x-ndjson"
+_GZIP_TYPES = ("application/gzip", "application/x-gzip")
+_LINE_TYPES = (NDJSON, "application/ndjson", "application/jsonl")
+_IMPORT_ID = re.compile(r"imp_[0-9]{14}_[a-z0-9]{6,32}", re.ASCII)
+_SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_NOTE = re.compile(r"[\x20-\x7e]{0,200}")
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def get_item(request: Request, caller: Caller, env: Env) -> Response:
+    """
+    Answer one profile as stored; strangers get it without the birthday (facts X26).
+
+    `schema_version=` asks for the document as a newer version.
+    """
+    profile_id = request.query.get("id", "")
+    if not PROFILE_ID.fullmatch(profile_id):
+        raise BadRequest("id must be usr_ and at least 6 lower-case letters or digits.")
+    version = request.query.get("schema_version")
+    if version is not None and version not in VERSIONS:
+        raise BadRequest(f"schema_version must be one of {', '.join(VERSIONS)}.")
+    document = await open_store(env).get(profile_id)
+    if document is None:
+        raise NotFound("There is no profile with this id.")
+    if version is not None:
+        newer = upgrade(json.loads(document), version)
+        document = json.dumps(newer, separators=(",", ":"), ensure_ascii=False)
+    if not caller.may(READ):
+        document = public_view(document)
+    return Response(document.encode(), 200, {"Content-Type": JSON})
+
+
+async def list_profiles(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer a page of ids in order: {items: [{id}], list_complete, next_cursor}."""
+    limit = _limit(request.query.get("limit"))
+    position = _position(env, request.query.get("cursor"))
+    ids, following = await open_store(env).page(limit, position)
+    cursor = None
+    if following is not None:
+        key = env.settings.cursor_key.reveal()
+        cursor = seal_cursor(key, _cursor_purpose(env), following)
+    body = {
+        "items": [{"id": profile_id} for profile_id in ids],
+        "list_complete": following is None,
+        "next_cursor": cursor,
+    }
+    return Response.json(body, headers=_NO_STORE)
+
+
+async def count_profiles(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer the number of profiles: {total}."""
+    return Response.json({"total": await open_store(env).count()}, headers=_NO_STORE)
+
+
+async def export_profiles(request: Request, caller: Caller, env: Env) -> Response:
+    """Stream every profile as NDJSON in order of its id; importing it again changes nothing."""
+    headers = {
+        "Content-Type": NDJSON,
+        "Content-Disposition": 'attachment; filename="profiles.ndjson"',
+        **_NO_STORE,
+    }
+    return Response(_lines(open_store(env)), 200, headers)
+
+
+async def _lines(store: ProfileStore) -> AsyncIterator[bytes]:
+    batch: list[str] = []
+    async for row in store.documents():
+        batch.append(row.document)
+        if len(batch) == 100:
+            yield ("\n".join(batch) + "\n").encode()
+            batch.clear()
+    if batch:
+        yield ("\n".join(batch) + "\n").encode()
+
+
+async def import_profiles(request: Request, caller: Caller, env: Env) -> Response:
+    """
+    Import NDJSON profiles (seed §3.2): 200 all stored, 207 some, 422 none.
+
+    The headers are judged here; the work happens in the import's own room.
+    """
+    plan = _plan(request, caller, env)
+    if plan.box is not None and (kept := await recall(env, plan.box)) is not None:
+        return await replay(kept, request)
+    room = env.import_room.get_by_name(plan.import_id)
+    query = {"plan": json.dumps(asdict(plan)), "request_id": request.request_id}
+    response: Response = await room.fetch(request.forward("/import", query))
+    return response
+
+
+async def get_report(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer the report of an import, also while it runs and after it was interrupted."""
+    import_id = _import_id(request.query.get("id", ""))
+    report: dict[str, Any] | None = await read_report(env, import_id)
+    if report is None:
+        report = await env.import_room.get_by_name(import_id).call("report")
+    if report is None:
+        raise NotFound("There is no report with this id; reports are kept for a limited time.")
+    return Response.json(report, headers=_NO_STORE)
+
+
+async def watch_import(request: Request, caller: Caller, env: Env) -> Response:
+    """Tell an import's progress over a WebSocket; it may be opened before the import starts."""
+    import_id = _import_id(request.query.get("id", ""))
+    room = env.import_room.get_by_name(import_id)
+    query = {"request_id": request.request_id}
+    response: Response = await room.fetch(request.forward("/progress", query))
+    return response
+
+
+def _plan(request: Request, caller: Caller, env: Env) -> Plan:
+    headers = request.headers
+    content_type, gzip = _content(request)
+    if (request.content_length or 0) > env.settings.import_max_bytes:
+        raise PayloadTooLarge(f"An import may have at most {env.settings.import_max_bytes} bytes.")
+    mode = request.query.get("mode", "partial")
+    if mode not in ("partial", "atomic"):
+        raise BadRequest("mode must be partial or atomic.")
+    checksum = headers.get("x-checksum-sha256")
+    if checksum is not None and not _SHA256_HEX.fullmatch(checksum):
+        raise BadRequest("X-Checksum-Sha256 must be 64 hexadecimal digits.")
+    chosen = request.query.get("id")
+    key = key_of(request)
+    return Plan(
+        import_id=_new_import_id(env) if chosen is None else _import_id(chosen),
+        principal=hashlib.sha256(caller.subject.encode()).hexdigest()[:16],
+        received_content_type=content_type,
+        gzip=gzip,
+        atomic=mode == "atomic",
+        checksum_sha256=checksum.lower() if checksum else None,
+        box=box_name(caller.subject, "POST /api/profiles/import", key) if key else None,
+        idempotency_key=key,
+        shard_id=_note(headers.get("x-shard-id"), "X-Shard-Id"),
+        notes=_note(headers.get("x-import-notes"), "X-Import-Notes"),
+    )
+
+
+def _content(request: Request) -> tuple[str, bool]:
+    """Return the media type and whether the body is gzip; raises `UnsupportedMediaType`."""
+    declared = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    encoding = (request.headers.get("content-encoding") or "identity").strip().lower()
+    if declared not in (*_LINE_TYPES, *_GZIP_TYPES):
+        raise UnsupportedMediaType(f"Send {NDJSON} or application/gzip.")
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise UnsupportedMediaType("The only Content-Encoding read here is gzip.")
+    if declared in _GZIP_TYPES and encoding != "identity":
+        raise UnsupportedMediaType("The body is declared to be compressed twice.")
+    return declared, declared in _GZIP_TYPES or encoding != "identity"
+
+
+def _new_import_id(env: Env) -> str:
+    stamp = datetime.fromtimestamp(env.tools.now(), UTC).strftime("%Y%m%d%H%M%S")
+    return f"imp_{stamp}_{env.tools.random_bytes(8).hex()}"
+
+
+def _import_id(text: str) -> str:
+    if not _IMPORT_ID.fullmatch(text):
+        raise BadRequest(
+            "id must be imp_, 14 digits, _ and 6 to 32 lower-case letters or digits, "
+            "e.g. imp_20261121080000_a1b2c3."
+        )
+    return text
+
+
+def _note(text: str | None, name: str) -> str | None:
+    if text is not None and not _NOTE.fullmatch(text):
+        raise BadRequest(f"{name} may have at most 200 printable ASCII characters.")
+    return text
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIST_DEFAULT
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= LIST_MAX):
+        raise BadRequest(f"limit must be a whole number from 1 to {LIST_MAX}.")
+    return int(text)
+
+
+def _cursor_purpose(env: Env) -> str:
+    # A cursor of one store means nothing in the other.
+    return f"profiles:{env.settings.profile_store}"
+
+
+def _position(env: Env, cursor: str | None) -> str | None:
+    if not cursor:
+        return None
+    try:
+        position = open_cursor(env.settings.cursor_key.reveal(), _cursor_purpose(env), cursor)
+    except ValueError:
+        raise InvalidCursor("Start the list again without a cursor.") from None
+    return str(position)

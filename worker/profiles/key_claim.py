@@ -1,0 +1,62 @@
+"""What an import does with its Idempotency-Key: claim it, give it back, or leave its answer there."""
+
+import hashlib
+
+from worker.codec import canonical_json
+from worker.env import Env
+from worker.errors import KeyInUse, KeyReused
+from worker.idempotency import Answer
+from worker.profiles.report import Plan
+from worker.web import Request, Response
+
+
+async def claim_key(env: Env, plan: Plan, request: Request) -> Response | None:
+    """
+    Take the key for this run; return the earlier answer when there is one.
+
+    Called by a room that already counts as running, so that a rival who finds the key held and asks
+    the holder gets a true answer. Raises `KeyInUse` or `KeyReused`.
+    """
+    if plan.box is None:
+        return None
+    box = env.idempotency_box.get_by_name(plan.box)
+    claim = await box.call("claim", plan.import_id)
+    if claim["state"] == "held":
+        holder = env.import_room.get_by_name(claim["run"])
+        if not await holder.call("is_running"):
+            claim = await box.call("claim", plan.import_id, claim["run"])
+    if claim["state"] == "held":
+        raise KeyInUse("Wait for the first request to finish.", headers={"Retry-After": "1"})
+    if claim["state"] == "done":
+        return await replay(Answer.read(claim["answer"]), request)
+    return None
+
+
+async def replay(answer: Answer, request: Request) -> Response:
+    """Return *answer* when the body is the one it answered; raises `KeyReused` for another."""
+    digest = hashlib.sha256()
+    async for chunk in request.stream():
+        digest.update(chunk)
+    if digest.hexdigest() != answer.digest:
+        raise KeyReused("Use a new Idempotency-Key for a new body.")
+    return answer.replay()
+
+
+async def give_back(env: Env, plan: Plan) -> None:
+    """Let the key be used again: this run did not come to an answer that should be repeated."""
+    if plan.box is not None:
+        await env.idempotency_box.get_by_name(plan.box).call("release", plan.import_id)
+
+
+async def keep_answer(env: Env, plan: Plan, digest: str, response: Response) -> None:
+    """Leave the answer of this run for all who come with the same key."""
+    if plan.box is None or not isinstance(response.body, bytes):
+        return
+    answer = Answer(digest, response.status, response.headers["Content-Type"], response.body)
+    box = env.idempotency_box.get_by_name(plan.box)
+    if await box.call("finish", plan.import_id, answer.plain()):
+        await env.idempotency_kv.put(
+            f"answer:{plan.box}",
+            canonical_json(answer.plain()),
+            expiration_ttl=env.settings.idempotency_hours * 3600,
+        )

@@ -1,0 +1,170 @@
+"""
+Where profiles lie: in KV (prototype) or in D1 (live), behind one interface.
+
+KV: namespace PROFILES_KV, key `profile:{profile_id}`, value = the document's JSON text.
+D1: table `profiles`, one row each (migration 0001).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kv.contract import KVNamespace, KVPut
+
+from d1_schema.contract import D1Database
+from worker.env import Env
+
+_PREFIX = "profile:"
+_BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One validated profile: its id and its JSON text."""
+
+    profile_id: str
+    document: str
+
+
+class ProfileStore(Protocol):
+    """What the slice needs of a store. Positions of `page` are opaque strings."""
+
+    async def get(self, profile_id: str) -> str | None:
+        """Return the document of *profile_id*, or None."""
+
+    async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
+        """Insert or replace *rows*; the last row of an id wins."""
+
+    async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
+        """Return up to *limit* ids in order after *position*, and the next position if any."""
+
+    async def count(self) -> int:
+        """Return the number of profiles."""
+
+    def documents(self) -> AsyncIterator[Row]:
+        """Yield every profile in order of its id."""
+
+
+def open_store(env: Env, kind: str | None = None) -> ProfileStore:
+    """Return the store that the setting PROFILE_STORE (or *kind*) names."""
+    if (kind or env.settings.profile_store) == "d1":
+        return D1ProfileStore(env.db)
+    return KvProfileStore(env.profiles_kv)
+
+
+class KvProfileStore:
+    """Profiles in PROFILES_KV."""
+
+    def __init__(self, kv: KVNamespace) -> None:
+        self._kv = kv
+
+    async def get(self, profile_id: str) -> str | None:
+        """Return the document of *profile_id*, or None."""
+        document: str | None = await self._kv.get(_PREFIX + profile_id)
+        return document
+
+    async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
+        """Insert or replace *rows*; each id is written once, with its last document."""
+        last = {row.profile_id: row.document for row in rows}
+        await self._kv.put_many([KVPut(_PREFIX + key, value) for key, value in last.items()])
+
+    async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
+        """Return up to *limit* ids; a page may be short while a next position is given."""
+        page = await self._kv.list(prefix=_PREFIX, limit=limit, cursor=position)
+        return [key.name.removeprefix(_PREFIX) for key in page.keys], page.cursor
+
+    async def count(self) -> int:
+        """Count by listing: KV keeps no total."""
+        total = 0
+        position: str | None = None
+        while True:
+            ids, position = await self.page(1000, position)
+            total += len(ids)
+            if position is None:
+                return total
+
+    async def documents(self) -> AsyncIterator[Row]:
+        """Yield every profile; one deleted while we read is left out."""
+        position: str | None = None
+        while True:
+            ids, position = await self.page(_BULK, position)
+            if ids:
+                found = await self._kv.get_many([_PREFIX + profile_id for profile_id in ids])
+                for profile_id in ids:
+                    document = found[_PREFIX + profile_id]
+                    if document is not None:
+                        yield Row(profile_id, document)
+            if position is None:
+                return
+
+
+# One bound parameter carries many rows (D1 binds at most 100), and SQLite unpacks it in C.
+_UPSERT = """
+INSERT INTO profiles (profile_id, schema_version, document, created_at, imported_at, import_id)
+SELECT value ->> '$.profile_id', value ->> '$.schema_version', value, value ->> '$.created_at',
+       CAST(?2 AS INTEGER), ?3
+FROM json_each(?1) WHERE true
+ON CONFLICT (profile_id) DO UPDATE SET
+    schema_version = excluded.schema_version, document = excluded.document,
+    created_at = excluded.created_at, imported_at = excluded.imported_at,
+    import_id = excluded.import_id
+"""
+# A parameter may have 2,000,000 bytes; a line of an import at most 131,072.
+_PARAMETER_BYTES = 1_500_000
+
+
+class D1ProfileStore:
+    """Profiles in the D1 table `profiles`."""
+
+    def __init__(self, db: D1Database) -> None:
+        self._db = db
+        self._get = db.prepare("SELECT document FROM profiles WHERE profile_id = ?")
+        self._page = db.prepare(
+            "SELECT profile_id FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
+        )
+        self._documents = db.prepare(
+            "SELECT profile_id, document FROM profiles WHERE profile_id > ? "
+            "ORDER BY profile_id LIMIT 200"
+        )
+
+    async def get(self, profile_id: str) -> str | None:
+        """Return the document of *profile_id*, or None."""
+        document: str | None = await self._get.bind(profile_id).first("document")
+        return document
+
+    async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
+        """Insert or replace *rows*, as many to a statement as a parameter can carry."""
+        start = size = 0
+        for end, row in enumerate(rows):
+            length = len(row.document.encode()) + 1
+            if size + length > _PARAMETER_BYTES:
+                await self._upsert(rows[start:end], import_id, now_ms)
+                start, size = end, 0
+            size += length
+        if rows[start:]:
+            await self._upsert(rows[start:], import_id, now_ms)
+
+    async def _upsert(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
+        documents = "[" + ",".join(row.document for row in rows) + "]"
+        await self._db.prepare(_UPSERT).bind(documents, now_ms, import_id).run()
+
+    async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
+        """Return up to *limit* ids after *position* (the last id of the page before)."""
+        rows = await self._page.bind(position or "", limit + 1).raw()
+        ids = [str(row[0]) for row in rows[:limit]]
+        return ids, ids[-1] if len(rows) > limit else None
+
+    async def count(self) -> int:
+        """Return the number of rows."""
+        return int(await self._db.prepare("SELECT count(*) AS total FROM profiles").first("total"))
+
+    async def documents(self) -> AsyncIterator[Row]:
+        """Yield every profile in order of its id."""
+        after = ""
+        while True:
+            rows = await self._documents.bind(after).raw()
+            for profile_id, document in rows:
+                yield Row(profile_id, document)
+            if not rows:
+                return
+            after = rows[-1][0]

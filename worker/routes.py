@@ -1,0 +1,215 @@
+"""
+Every door in one table: method, path, handler, who may call.
+
+DESIGN.md §8 is the list. A door that nothing stands behind yet is in the table too, so that its
+name is taken and callers get an honest 501. Matching is done here for the edge; the host turns the
+same table into aiohttp routes (a test holds the two together).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from durable.contract import DurableObject
+from worker import deployment
+from worker.caller import ANYONE, Caller, Who
+from worker.env import Env
+from worker.errors import NotOpenYet
+from worker.idempotency import IdempotencyBox
+from worker.profiles import api as profiles
+from worker.profiles.import_room import ImportRoom
+from worker.web import Request, Response
+
+Handler = Callable[[Request, Caller, Env], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One door. *path* segments in braces are parameters.
+
+    *summary* is the line that documentation shows. *planned* doors answer 501.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    who: Who
+    summary: str
+    planned: bool = False
+
+
+async def _planned_door(request: Request, caller: Caller, env: Env) -> Response:
+    raise NotOpenYet("This door is planned; nothing stands behind it in this version.")
+
+
+def _planned(area: str, *doors: str) -> list[Route]:
+    """Doors of an area that opens in a later version: "METHOD[,METHOD] /path"."""
+    routes = []
+    for door in doors:
+        methods, path = door.split(" ")
+        for method in methods.split(","):
+            routes.append(Route(method, path, _planned_door, ANYONE, area, planned=True))
+    return routes
+
+
+IMPORT = Who("profiles:import")
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/healthz", deployment.healthz, ANYONE, "The process answers."),
+    Route("GET", "/readyz", deployment.readyz, ANYONE, "The stores answer too."),
+    Route("POST", "/api/profiles/import", profiles.import_profiles, IMPORT, "Import NDJSON."),
+    Route("GET", "/api/profiles/import/report", profiles.get_report, IMPORT, "Read a report."),
+    Route("GET", "/api/profiles/get-report", profiles.get_report, IMPORT, "Its day-one name."),
+    Route(
+        "GET",
+        "/api/profiles/import/progress",
+        profiles.watch_import,
+        Who("profiles:import", query_token=True),
+        "Live progress (WebSocket).",
+    ),
+    Route("GET", "/api/profiles/item", profiles.get_item, ANYONE, "Read one profile."),
+    Route("GET", "/api/profiles", profiles.list_profiles, ANYONE, "List ids."),
+    Route("GET", "/api/profiles/count", profiles.count_profiles, ANYONE, "Count profiles."),
+    Route(
+        "GET",
+        "/api/profiles/export",
+        profiles.export_profiles,
+        Who("profiles:export"),
+        "All profiles as NDJSON.",
+    ),
+    *_planned("host", "GET /openapi.json", "GET /docs", "GET /_console"),
+    *_planned(
+        "accounts",
+        "POST /v1/users",
+        "POST,DELETE /v1/sessions",
+        "POST /v1/sessions/refresh",
+        "POST /api/auth/magic-link",
+        "GET /api/auth/magic-link/verify",
+        "GET /auth/signin",
+        "GET /auth/error",
+        "GET /auth/link",
+        "GET /api/auth/start/{provider}",
+        "GET /api/auth/callback/{provider}",
+        "GET /api/auth/session",
+        "POST /api/auth/signout",
+        "POST /api/auth/exchange/{provider}",
+        "POST /api/auth/github/device-code",
+        "POST /api/auth/github/device-token",
+        "POST /api/replication/token",
+    ),
+    *_planned("profiles", "POST /bulk/import"),
+    *_planned(
+        "chats",
+        "GET,POST /api/chats",
+        "GET /api/chats/{id}",
+        "GET,POST /api/chats/{id}/messages",
+        "GET,PUT /api/chats/{id}/policy",
+        "GET /api/chats/{id}/live",
+    ),
+    *_planned(
+        "privacy",
+        "GET,POST /api/privacy/consent",
+        "GET /api/privacy/export",
+        "GET,PUT /api/privacy/personal-data",
+        "DELETE /api/privacy/account",
+    ),
+    *_planned(
+        "user storage",
+        "GET /api/v1/challenge",
+        "GET /electric/v1/challenge",
+        "POST /electric/v1/ingest",
+        "GET /electric/v1/user_card",
+        "GET /electric/v1/user_storage",
+        "GET /electric/v1/user_storage/{user_hash}",
+    ),
+    *_planned("backup", "POST,GET,DELETE /v1/backup"),
+    *_planned(
+        "relay",
+        "POST /auth/register",
+        "POST /auth/login",
+        "POST /keys",
+        "GET /keys/{username}",
+        "PUT /v1/keys",
+        "POST /v1/keys/one-time",
+        "GET /v1/keys/count",
+        "GET /v1/keys/{username}",
+        "GET /ws",
+    ),
+    *_planned(
+        "library",
+        "POST /api/writes/batch",
+        "GET /electric-proxy/v1/shape",
+        "GET,POST /api/library/blobs",
+        "GET,DELETE /api/library/blobs/{hash}",
+        "GET,PUT /api/settings",
+    ),
+)
+
+# Actor classes by the class_name of wrangler_compat.toml.
+ACTORS: Mapping[str, type[DurableObject]] = {
+    "ImportRoom": ImportRoom,
+    "IdempotencyBox": IdempotencyBox,
+}
+
+# What runs by the clock: the cron expressions of wrangler_compat.toml.
+SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
+    "17 3 * * *": deployment.tidy_database,
+}
+
+
+@dataclass(slots=True)
+class Resource:
+    """All methods of one path."""
+
+    path: str
+    methods: dict[str, Route] = field(default_factory=dict)
+
+    @property
+    def allow(self) -> str:
+        """The Allow header: HEAD comes with GET, OPTIONS always."""
+        names = set(self.methods) | {"OPTIONS"}
+        if "GET" in names:
+            names.add("HEAD")
+        return ", ".join(sorted(names))
+
+
+class RouteTable:
+    """The matcher: exact paths by look-up, paths with parameters segment by segment."""
+
+    def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
+        self.resources: dict[str, Resource] = {}
+        for route in routes:
+            resource = self.resources.setdefault(route.path, Resource(route.path))
+            if route.method in resource.methods:
+                raise ValueError(f"{route.method} {route.path} stands twice in the table")
+            resource.methods[route.method] = route
+        self._patterns = [
+            (path.split("/"), resource) for path, resource in self.resources.items() if "{" in path
+        ]
+
+    def match(self, path: str) -> tuple[Resource, dict[str, str]] | None:
+        """Return the resource at the raw *path* and its decoded parameters, or None."""
+        resource = self.resources.get(path)
+        if resource is not None and "{" not in path:
+            return resource, {}
+        parts = path.split("/")
+        for pattern, resource in self._patterns:
+            params = _match(pattern, parts)
+            if params is not None:
+                return resource, params
+        return None
+
+
+def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(parts):
+        return None
+    params: dict[str, str] = {}
+    for wanted, part in zip(pattern, parts, strict=True):
+        if wanted.startswith("{"):
+            if not part:
+                return None
+            params[wanted[1:-1]] = unquote(part)
+        elif wanted != part:
+            return None
+    return params

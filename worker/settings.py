@@ -1,0 +1,203 @@
+"""
+Every setting of the Worker as one row: name, type, default, help.
+
+Values come from wrangler_compat.toml's [vars], then .dev.vars or the platform's secrets, then (on
+the host) the process environment; the entry merges them, `Settings.load` reads the merged mapping
+once and freezes. A `Secret` does not print.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.codec import unb64url
+from worker.limits import MIB
+
+Kind = Literal["text", "integer", "choice", "list", "key", "keyring"]
+
+
+class SettingError(ValueError):
+    """A setting is missing or has a value that cannot be used; the text names it and the remedy."""
+
+
+class Secret:
+    """Key material that does not show in a log, a trace or a repr."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """Return the bytes, for the one place that uses them."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Keys by id; new signatures use `current`, old ones still verify with the others."""
+
+    current: str
+    keys: Mapping[str, Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: *choices* for kind "choice", *secret* rows have no default."""
+
+    name: str
+    kind: Kind
+    default: str | None
+    help: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is key material."""
+        return self.kind in ("key", "keyring")
+
+
+SETTINGS = (
+    Setting(
+        "ENVIRONMENT",
+        "choice",
+        "development",
+        "What this deployment is. `production` refuses development secrets and local-only doors.",
+        ("development", "production"),
+    ),
+    Setting(
+        "PROFILE_STORE",
+        "choice",
+        "kv",
+        "Where profiles live: `kv` (prototype) or `d1` (live). `edgekeep profiles move` copies.",
+        ("kv", "d1"),
+    ),
+    Setting(
+        "IMPORT_MAX_BYTES",
+        "integer",
+        str(512 * MIB),
+        "Largest import body in bytes as sent. Cloudflare itself stops at 100 MB on most plans.",
+    ),
+    Setting(
+        "IMPORT_MAX_DECODED_BYTES",
+        "integer",
+        str(1024 * MIB),
+        "Largest import in bytes after gzip is unfolded.",
+    ),
+    Setting("IMPORT_REPORT_DAYS", "integer", "30", "Days an import report is kept."),
+    Setting("IDEMPOTENCY_HOURS", "integer", "24", "Hours an Idempotency-Key remembers its answer."),
+    Setting("ACCESS_TOKEN_MINUTES", "integer", "15", "Minutes an access token lives."),
+    Setting(
+        "CORS_ORIGINS",
+        "list",
+        "",
+        "Origins, comma-separated, whose pages may call this API from a browser.",
+    ),
+    Setting(
+        "SIGNING_KEYS",
+        "keyring",
+        None,
+        "Keys that sign access tokens: `id:base64url[,id:base64url…]`, 32 bytes each, first signs.",
+    ),
+    Setting("CURSOR_KEY", "key", None, "32 bytes, base64url: seals paging cursors."),
+    Setting("PSEUDONYM_KEY", "key", None, "32 bytes, base64url: makes the actor_uid of the logs."),
+)
+
+# The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
+DEVELOPMENT_MARK = "dev-"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings as read at start; attributes are the row names in lower case."""
+
+    environment: str
+    profile_store: str
+    import_max_bytes: int
+    import_max_decoded_bytes: int
+    import_report_days: int
+    idempotency_hours: int
+    access_token_minutes: int
+    cors_origins: tuple[str, ...]
+    signing_keys: Keyring
+    cursor_key: Secret
+    pseudonym_key: Secret
+
+    @classmethod
+    def load(cls, values: Mapping[str, str]) -> "Settings":
+        """Read every row from *values*; raises `SettingError` naming the first that will not do."""
+        read = {row.name.lower(): _read(row, values.get(row.name, row.default)) for row in SETTINGS}
+        settings = cls(**read)
+        if settings.environment == "production":
+            _refuse_development_keys(values)
+        return settings
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the real thing."""
+        return self.environment == "production"
+
+
+def _read(row: Setting, text: str | None) -> Any:
+    if text is None:
+        raise SettingError(f"{row.name} is missing. {row.help}")
+    try:
+        return _READERS[row.kind](row, text)
+    except ValueError as error:
+        # The value itself stays out of the text: it may be a key.
+        raise SettingError(f"{row.name} cannot be used: {error}. {row.help}") from None
+
+
+def _choice(row: Setting, text: str) -> str:
+    if text not in row.choices:
+        raise ValueError(f"expected one of {', '.join(row.choices)}")
+    return text
+
+
+def _integer(_row: Setting, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("expected a whole number of at least 1")
+    return int(text)
+
+
+def _key(_row: Setting, text: str) -> Secret:
+    try:
+        key = unb64url(text.removeprefix(DEVELOPMENT_MARK))
+    except ValueError:
+        raise ValueError("expected base64url") from None
+    if len(key) != 32:
+        raise ValueError("expected 32 bytes")
+    return Secret(key)
+
+
+def _keyring(row: Setting, text: str) -> Keyring:
+    keys: dict[str, Secret] = {}
+    for entry in text.split(","):
+        key_id, colon, key = entry.strip().partition(":")
+        if not colon or not key_id:
+            raise ValueError("expected id:base64url")
+        if key_id in keys:
+            raise ValueError("a key id stands twice")
+        keys[key_id] = _key(row, key)
+    return Keyring(next(iter(keys)), keys)
+
+
+_READERS: dict[str, Any] = {
+    "text": lambda _row, text: text,
+    "integer": _integer,
+    "choice": _choice,
+    "list": lambda _row, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    "key": _key,
+    "keyring": _keyring,
+}
+
+
+def _refuse_development_keys(values: Mapping[str, str]) -> None:
+    for row in SETTINGS:
+        if row.secret and DEVELOPMENT_MARK in values[row.name]:
+            raise SettingError(
+                f"{row.name} is a development key. Set your own before a production start."
+            )

@@ -1,0 +1,177 @@
+"""
+Requests and responses as the core sees them, whatever carries them.
+
+A host subclasses `Request` to read lazily from its own object; the edge entry fills one from a
+JavaScript Request. Header mappings are case-insensitive on `get` and `in`.
+"""
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+
+from worker.errors import BadRequest, PayloadTooLarge
+
+JSON = "application/json; charset=utf-8"
+
+
+class HeaderMap(Protocol):
+    """What the core needs of request headers: case-insensitive look-up of one value."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of *name* in any case, or None."""
+
+
+class Headers(dict[str, str]):
+    """Headers with lower-case names; looks up in any case, joins repeated fields with a comma."""
+
+    def __init__(self, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        for name, value in (fields or {}).items():
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Add a field line; a repeated name is joined as RFC 9110 §5.3 allows."""
+        key = name.lower()
+        self[key] = f"{dict.__getitem__(self, key)}, {value}" if key in self else value
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """Return the value of *name* in any case, or *default*."""
+        return super().get(name.lower(), default)
+
+
+class Request:
+    """
+    One HTTP request.
+
+    `path` is the raw path (percent-encoding kept), `query` holds the decoded parameters (the last
+    one of a repeated name wins), `params` the decoded path parameters once a route has matched.
+    `request_id` is given by the pipeline.
+    """
+
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_query",
+        "method",
+        "params",
+        "path",
+        "query_string",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query_string: str = "",
+        headers: HeaderMap | None = None,
+        body: AsyncIterable[bytes] | bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.params: Mapping[str, str] = {}
+        self.request_id = ""
+        self._headers: HeaderMap = Headers() if headers is None else headers
+        self._query: dict[str, str] | None = None
+        self._body = body
+
+    @property
+    def headers(self) -> HeaderMap:
+        """The request headers."""
+        return self._headers
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The decoded query parameters; raises `BadRequest` when they are not UTF-8."""
+        if self._query is None:
+            try:
+                pairs = parse_qsl(self.query_string, keep_blank_values=True, errors="strict")
+            except (UnicodeDecodeError, ValueError):
+                raise BadRequest("The query string is not valid UTF-8.") from None
+            self._query = dict(pairs)
+        return self._query
+
+    @property
+    def remote(self) -> str:
+        """The peer's address, or "" where the platform does not tell."""
+        return self._headers.get("cf-connecting-ip") or ""
+
+    @property
+    def content_length(self) -> int | None:
+        """The declared body length in bytes, or None for a chunked body."""
+        declared = self.headers.get("content-length")
+        return int(declared) if declared is not None and declared.isdecimal() else None
+
+    def stream(self) -> AsyncIterable[bytes]:
+        """
+        Return the body's chunks as they arrive; to be consumed once.
+
+        Iterating raises `IncompleteBody` when the peer goes away before the end.
+        """
+        return _once(self._body) if isinstance(self._body, bytes) else self._body
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises `PayloadTooLarge` as soon as it passes *limit* bytes."""
+        if (self.content_length or 0) > limit:
+            raise PayloadTooLarge(f"The body may have at most {limit} bytes.")
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(f"The body may have at most {limit} bytes.")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def json(self, limit: int) -> Any:
+        """Return the body parsed as JSON; raises `BadRequest` or `PayloadTooLarge`."""
+        try:
+            return json.loads(await self.read(limit))
+        except (ValueError, RecursionError):
+            raise BadRequest("The body is not valid JSON.") from None
+
+    def forward(self, path: str, query: Mapping[str, str]) -> "Request":
+        """Return this request readdressed to an actor: same headers and body."""
+        return Request(self.method, path, urlencode(query), self.headers, self.stream())
+
+
+class Response:
+    """
+    One HTTP response: `body` is bytes, an async iterator of bytes, or None.
+
+    `web_socket` is the client end of a socket pair when an upgrade was accepted (status 101).
+    """
+
+    __slots__ = ("body", "headers", "status", "web_socket")
+
+    def __init__(
+        self,
+        body: bytes | AsyncIterator[bytes] | None = None,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        web_socket: Any = None,
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.headers = {} if headers is None else headers
+        self.web_socket = web_socket
+
+    @classmethod
+    def json(
+        cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> "Response":
+        """Answer with *value* as compact UTF-8 JSON."""
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return cls(text.encode(), status, {"Content-Type": JSON, **(headers or {})})
+
+    @classmethod
+    def websocket(cls, client_end: Any) -> "Response":
+        """Accept an upgrade: the host connects the network to *client_end*."""
+        return cls(None, 101, web_socket=client_end)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
