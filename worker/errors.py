@@ -13,7 +13,7 @@ from typing import Any
 PROBLEM_JSON = "application/problem+json; charset=utf-8"
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """
     The root of all refusals; never raised itself.
 

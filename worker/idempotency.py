@@ -57,7 +57,7 @@ class Answer:
 
 
 def key_of(request: Request) -> str | None:
-    """Return the Idempotency-Key header; raises `BadRequest` unless it is 1–255 visible ASCII."""
+    """Return the Idempotency-Key header; raises `BadRequest` unless it is visible ASCII."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -88,7 +88,8 @@ class IdempotencyBox(DurableObject):
         """
         Take the key for *run*; *dead_run* is a holder that the caller knows to have died.
 
-        Answers {"state": "claimed"}, {"state": "held", "run": id} or {"state": "done", "answer": …}.
+        Answers {"state": "claimed"}, {"state": "held", "run": id of the holder} or
+        {"state": "done", "answer": as `Answer.plain`}.
         """
         answer = await self.ctx.storage.get("answer")
         if answer is not None:

@@ -1,4 +1,4 @@
-"""Every size limit of the Worker, with its unit and its reason. (What may be tuned is a setting.)"""
+"""Every size limit of the Worker, with unit and reason. (What may be tuned is a setting.)"""
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -45,12 +45,11 @@ async def _planned_door(request: Request, caller: Caller, env: Env) -> Response:
 
 def _planned(area: str, *doors: str) -> list[Route]:
     """Doors of an area that opens in a later version: "METHOD[,METHOD] /path"."""
-    routes = []
-    for door in doors:
-        methods, path = door.split(" ")
-        for method in methods.split(","):
-            routes.append(Route(method, path, _planned_door, ANYONE, area, planned=True))
-    return routes
+    return [
+        Route(method, path, _planned_door, ANYONE, area, planned=True)
+        for methods, path in (door.split(" ") for door in doors)
+        for method in methods.split(",")
+    ]
 
 
 IMPORT = Who("profiles:import")

@@ -143,7 +143,8 @@ def _violations(error: fastjsonschema.JsonSchemaValueException) -> list[Violatio
             Violation(f"{path}.{name}", "additional_properties", f"{name} is not a known member")
             for name in unknown
         ]
-    return [Violation(path, snake_case(error.rule), _text(error.rule, error.rule_definition))]
+    keyword = str(error.rule)
+    return [Violation(path, snake_case(keyword), _text(keyword, error.rule_definition))]
 
 
 def snake_case(keyword: str) -> str:

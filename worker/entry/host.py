@@ -88,13 +88,19 @@ async def _run_until_stopped(worker: Worker, opened: Opened, url: str) -> None:
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     for name in opened.migrated:
-        print(f"migration {name} applied", file=sys.stderr)
-    print(f"Edgekeep is ready at {url}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
+        _say(f"migration {name} applied")
+    _say(f"Edgekeep is ready at {url}  (Ctrl-C stops it)")
     await stop.wait()
-    print("stopping …", file=sys.stderr, flush=True)
+    _say("stopping …")
     crons.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await crons
+
+
+def _say(line: str) -> None:
+    """Tell the developer; stdout belongs to the log."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def make_app(worker: Worker, env: Env) -> web.Application:

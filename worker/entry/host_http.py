@@ -1,6 +1,7 @@
 """aiohttp requests in, core requests out, and back: bodies both ways, compression, WebSockets."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -106,12 +107,7 @@ def _takes_gzip(accept: str) -> bool:
     wishes: dict[str, bool] = {}
     for part in accept.lower().split(","):
         coding, _, weight = part.partition(";")
-        wishes[coding.strip()] = weight.replace(" ", "") not in (
-            "q=0",
-            "q=0.0",
-            "q=0.00",
-            "q=0.000",
-        )
+        wishes[coding.strip()] = re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
     return wishes.get("gzip", wishes.get("*", False))
 
 

@@ -1,4 +1,4 @@
-"""The ambient ports of a laptop: clock, dice, sockets, schema checks, background work, log writer."""
+"""The ambient ports of a laptop: clock, dice, sockets, schema checks, background work, log."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ class HostTools:
         self.random_bytes: Callable[[int], bytes] = os.urandom
 
     def socket_pair(self) -> tuple[LocalSocket, LocalSocket]:
-        """Return an in-memory WebSocket pair."""
+        """Return an in-memory WebSocket pair: (client end, server end)."""
         return local_pair()
 
     def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:

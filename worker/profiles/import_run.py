@@ -57,8 +57,8 @@ class ImportRun:
         """
         Read the body to its end; the rows are in the sink when this returns.
 
-        Raises `PayloadTooLarge`, `BrokenCompression`, `IncompleteBody`, `ChecksumMismatch`, and what
-        the sink raises.
+        Raises `PayloadTooLarge`, `BrokenCompression`, `IncompleteBody`, `ChecksumMismatch`, and
+        what the sink raises.
         """
         try:
             async for chunk in chunks:

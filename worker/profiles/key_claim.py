@@ -1,4 +1,4 @@
-"""What an import does with its Idempotency-Key: claim it, give it back, or leave its answer there."""
+"""What an import does with its Idempotency-Key: claim it, give it back, leave its answer."""
 
 import hashlib
 

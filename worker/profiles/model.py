@@ -18,7 +18,7 @@ _LOOSE_COLON = re.compile(r'"\s+:')
 
 
 def public_view(document: str) -> str:
-    """Return *document* (stored JSON text) without the birthday: strangers see the age only (X26)."""
+    """Return *document* (JSON text) without the birthday: strangers see the age only (X26)."""
     found = _BIRTHDAY.search(document)
     if found is None:
         return document
@@ -66,7 +66,7 @@ UPGRADES: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 
 def upgrade(document: dict[str, Any], version: str) -> dict[str, Any]:
-    """Return *document* as *version* (one of VERSIONS); it is returned as is when newer or equal."""
+    """Return *document* as *version* (one of VERSIONS); as it is when newer or equal."""
     while document["schema_version"] != version and document["schema_version"] in UPGRADES:
         _, step = UPGRADES[document["schema_version"]]
         document = step(document)
