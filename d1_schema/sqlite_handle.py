@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from d1_schema.sqlite_authority import Authority
 
-# SQLite asks "go on?" each so many steps of its machine: some 5 µs of work.
-_STEPS_PER_QUESTION: Final = 250
+INLINE_STEPS: Final = 250
+"""On the loop SQLite asks "go on?" each so many steps of its machine: some 5 µs of work."""
+LANE_STEPS: Final = 200_000
+"""In a lane it asks seldom: each question has to wait for Python's lock."""
 
 # Texts that no user can send (user SQL passes `parse_statements`, which refuses
 # these verbs), so that Python's statement cache cannot hand them to a user.
@@ -34,7 +36,12 @@ class Handle:
 
     __slots__ = ("authority", "connection", "cursor", "deadline", "settings_seen")
 
-    def __init__(self, connection: sqlite3.Connection, authority: Authority | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        authority: Authority | None = None,
+        steps: int = INLINE_STEPS,
+    ) -> None:
         self.connection = connection
         self.authority = authority
         self.cursor = connection.cursor()
@@ -42,7 +49,7 @@ class Handle:
         """`time.perf_counter` second at which a running statement is interrupted."""
         self.settings_seen = 0
         """How many of the file's settings this connection has taken over."""
-        connection.set_progress_handler(self._is_late, _STEPS_PER_QUESTION)
+        connection.set_progress_handler(self._is_late, steps)
 
     def _is_late(self) -> bool:
         return time.perf_counter() > self.deadline
@@ -83,11 +90,15 @@ class Handle:
         self.cursor = self.connection.cursor()
         self.rollback()
 
-    def close(self) -> None:
-        """Close the connection; the last one of a file also empties its WAL."""
+    def let_go(self) -> None:
+        """Undo what hangs on the connection, so that closing it has nothing to wait for."""
         self.connection.set_progress_handler(None, 0)
         self.connection.set_authorizer(None)
         self.cursor.close()
+
+    def close(self) -> None:
+        """Close the connection; the last one of a file also empties its WAL."""
+        self.let_go()
         self.connection.close()
 
 

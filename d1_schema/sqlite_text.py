@@ -31,6 +31,7 @@ _TOKEN = re.compile(
 
 _WRITING_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 _READING_WORDS = frozenset({"SELECT", "VALUES", "EXPLAIN"})
+_MOST_PARAMETERS = 1000  # far beyond D1's 100: SQLite itself says "too many"
 _READING_PRAGMAS = frozenset(
     {"TABLE_LIST", "TABLE_INFO", "TABLE_XINFO", "INDEX_LIST", "INDEX_INFO", "INDEX_XINFO"}
     | {"FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "QUICK_CHECK", "DATA_VERSION", "PAGE_SIZE"}
@@ -46,8 +47,10 @@ class StatementText:
     """As the user wrote it, leading comments included."""
     words: tuple[str, ...]
     """Bare words in upper case, in order; strings and comments left out."""
-    parameters: tuple[str, ...]
-    """Names in the order of their numbers: "?" for unnamed ones and for gaps."""
+    parameter_count: int
+    """How many values it takes: the greatest number of a parameter."""
+    names: tuple[tuple[str, int], ...]
+    """Name and position of each parameter; empty where all are plain "?"."""
 
     @property
     def verb(self) -> str:
@@ -72,11 +75,6 @@ class StatementText:
     def _is_bare_pragma(self) -> bool:
         # `PRAGMA foreign_keys` asks, `PRAGMA foreign_keys = 1` and `(1)` set.
         return not ("=" in self.text or "(" in self.text or "OPTIMIZE" in self.words)
-
-    @property
-    def all_named(self) -> bool:
-        """Whether every parameter has a name (`:a`, `@a`, `$a`)."""
-        return bool(self.parameters) and not any(n.startswith("?") for n in self.parameters)
 
 
 def split_statements(sql: str) -> list[str]:
@@ -129,18 +127,47 @@ def _is_complete(text: str, tokens: list[tuple[str, str]]) -> bool:
 
 def _describe_piece(text: str, tokens: list[tuple[str, str]]) -> StatementText:
     words = tuple(token.upper() for kind, token in tokens if kind == "word")
-    numbers: dict[str, int] = {}
-    names: list[str] = []
-    for kind, token in tokens:
-        if kind != "parameter" or token in numbers:
-            continue
-        if len(token) == 1:  # a bare "?": always a new number
-            names.append("?")
-            continue
-        numbered = token.startswith("?")
-        # Beyond 100 SQLite itself says "too many"; a list of 10**9 gaps would not be kind.
-        number = min(int(token[1:]), 1000) if numbered else len(names) + 1
-        names.extend("?" for _ in range(number - len(names)))
-        names[number - 1] = token if not numbered else names[number - 1]
-        numbers[token] = number
-    return StatementText(text, words, tuple(names))
+    parameters = [token for kind, token in tokens if kind == "parameter"]
+    if all(len(parameter) == 1 for parameter in parameters):
+        return StatementText(text, words, len(parameters), ())
+    return _bound_by_name(text, words, parameters)
+
+
+def _bound_by_name(text: str, words: tuple[str, ...], parameters: list[str]) -> StatementText:
+    """
+    Describe a statement with numbered or named parameters.
+
+    D1 binds them by position; Python's sqlite3 (an error from 3.14 on) only by name,
+    and cannot pass over a gap (`?1, ?3`) or a plain "?" among the names. There the
+    text is changed: each number becomes a name.
+    """
+    numbers = _numbered(parameters)
+    count = max(number for _, number in numbers)
+    bare_names = {token[1:]: number for token, number in numbers}
+    has_gap = len({number for _, number in numbers}) < count
+    if "?" in parameters or has_gap or any(bare_names[t[1:]] != n for t, n in numbers):
+        places = iter(numbers)
+        text = _TOKEN.sub(
+            lambda m: m.group() if m.lastgroup != "parameter" else f":edgekeep{next(places)[1]}",
+            text,
+        )
+        bare_names = {f"edgekeep{number}": number for _, number in numbers}
+    names = tuple((name, number - 1) for name, number in bare_names.items())
+    return StatementText(text, words, min(count, _MOST_PARAMETERS), names)
+
+
+def _numbered(parameters: list[str]) -> list[tuple[str, int]]:
+    """Give each parameter its number (sqlite.org/lang_expr.html, "Parameters")."""
+    greatest = 0
+    known: dict[str, int] = {}
+    numbered: list[tuple[str, int]] = []
+    for token in parameters:
+        if len(token) == 1:
+            number = greatest + 1
+        elif token.startswith("?"):
+            number = int(token[1:])
+        else:
+            number = known.setdefault(token, greatest + 1)
+        greatest = max(greatest, number)
+        numbered.append((token, number))
+    return numbered
