@@ -12,22 +12,30 @@ PROFILE_ID = re.compile(r"usr_[a-z0-9]{6,}", re.ASCII)
 
 # Inside a JSON string every quote is escaped, so a bare `"birthday"` before a colon is a member
 # name and nothing else; the schemas know it in one place only (identity).
-_BIRTHDAY = re.compile(r',?\s*"birthday"\s*:\s*"[^"]*"')
-_AFTER_FIRST_MEMBER = re.compile(r"\s*,?")
-_LOOSE_COLON = re.compile(r'"\s+:')
+_NAME = '"birthday"'
+_BIRTHDAY = re.compile(r'"birthday"\s*:\s*"[^"]*"\s*')
+
+
+def _birthday(document: str) -> re.Match[str] | None:
+    """Find the member in JSON text. (A plain find is ten times faster than a search by pattern.)"""
+    at = document.find(_NAME)
+    while at >= 0:
+        member = _BIRTHDAY.match(document, at)
+        if member is not None:
+            return member
+        at = document.find(_NAME, at + 1)
+    return None
 
 
 def public_view(document: str) -> str:
     """Return *document* (JSON text) without the birthday: strangers see the age only (X26)."""
-    found = _BIRTHDAY.search(document)
-    if found is None:
+    member = _birthday(document)
+    if member is None:
         return document
-    end = found.end()
-    if document[found.start()] != ",":
-        # First member of its object: its own trailing comma goes with it.
-        following = _AFTER_FIRST_MEMBER.match(document, end)
-        end = following.end() if following else end
-    return document[: found.start()] + document[end:]
+    before, after = document[: member.start()], document[member.end() :]
+    if after.startswith(","):
+        return before + after[1:]
+    return before.rstrip().removesuffix(",") + after
 
 
 def keeps_its_text(line: str, document: dict[str, Any]) -> bool:
@@ -37,9 +45,9 @@ def keeps_its_text(line: str, document: dict[str, Any]) -> bool:
     Storing the text saves the cost of writing JSON anew. It is allowed when the text can hold
     nothing that was not validated: every member name occurs once (JSON parsers keep the last of
     two equal names, so the text could hide another value) and `birthday` is spelt out for
-    `public_view`. The count is exact because `":` ends each member name unless space stands
-    before a colon (refused), and only adds up when no string holds it either. Escaped surrogates
-    are left to the writer of JSON, which refuses half a pair.
+    `public_view`. The count is exact because `":` ends each member name unless space follows a
+    quote (refused), and only adds up when no string holds it either. Escaped surrogates are left
+    to the writer of JSON, which refuses half a pair.
     """
     profile = document["profile"]
     names = len(document) + len(profile) + sum(map(len, profile.values()))
@@ -47,10 +55,11 @@ def keeps_its_text(line: str, document: dict[str, Any]) -> bool:
         names += len(document["persona_settings"])
     return (
         line.count('":') == names
-        and "\\ud" not in line
-        and "\\uD" not in line
-        and _LOOSE_COLON.search(line) is None
-        and _BIRTHDAY.search(line) is not None
+        and '" ' not in line
+        and "\t" not in line
+        and "\r" not in line
+        and ("\\" not in line or not ("\\ud" in line or "\\uD" in line))
+        and _birthday(line) is not None
     )
 
 
