@@ -1,0 +1,289 @@
+"""
+R2 in a folder: `ledger.sqlite` holds the rows, `bodies/` one file per object.
+
+A put writes its body to `incoming/`, makes it durable, moves it to `bodies/`, commits
+the row and removes the body it replaced: a crash at any point leaves the old object or
+the new one, and at worst a file without a row, which the sweep at the next open takes
+away. Several processes may have the folder open. Needs POSIX file locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from r2 import ledger as rows
+from r2.bodies import BodyFolder, BodyReader, BodyWriter
+from r2.checksums import Digester, R2Checksums, StatedChecksum
+from r2.conditions import Condition
+from r2.contract import ObjectMetadata, R2Bucket
+from r2.errors import INTERNAL, refusal
+from r2.ledger import Ledger, Row
+from r2.limits import CHUNK_BYTES
+from r2.listing import ListQuery
+from r2.multipart import VERB as COMPLETE
+from r2.multipart import StoredPart
+from r2.objects import R2Object, R2ObjectBody, R2Objects, R2UploadedPart
+from r2.ranges import R2Range, RangeRequest
+from r2.streaming import FileSource, Run, receive
+from r2.streams import BodySource, BodyStream, IncomingBody, MemorySource
+from r2.sweep import SweepReport, sweep
+from r2.uploads import Uploads
+
+# Threads for files and SQLite. A put keeps one busy while the disk syncs, so a few more
+# than cores; each has its own SQLite connection.
+_THREADS = 8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class EmbeddedBucket(R2Bucket):
+    """A bucket in a folder. Made by `open_bucket`."""
+
+    def __init__(
+        self,
+        folder: BodyFolder,
+        ledger: Ledger,
+        pool: ThreadPoolExecutor,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """Own *folder*, *ledger* and *pool*: all three end with `close`."""
+        self._folder = folder
+        self._ledger = ledger
+        self._uploads = Uploads(folder, ledger)
+        self._pool = pool
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._readers: weakref.WeakSet[BodyReader] = weakref.WeakSet()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Finish running work, then close files. Bodies got before cannot be read after."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
+        for reader in list(self._readers):
+            reader.close()
+        self._ledger.close()
+        self._folder.close()
+
+    async def sweep(self) -> SweepReport:
+        """Remove orphan files and uploads left open for more than 7 days; say how many."""
+        return await self._run("sweep", sweep, self._folder, self._ledger, self._now())
+
+    async def _run(self, verb: str, step: Callable[P, T], /, *args: P.args, **kw: P.kwargs) -> T:
+        """
+        Return what *step* returns in one of the bucket's threads.
+
+        A failing disk or SQLite file becomes R2Error 10001 of *verb*, with its cause.
+        Raises RuntimeError once the bucket is closed.
+        """
+        if self._closed:
+            raise RuntimeError("The bucket is closed.")
+        try:
+            return await asyncio.wrap_future(self._pool.submit(step, *args, **kw))
+        except (OSError, sqlite3.Error) as error:
+            raise refusal(verb, INTERNAL) from error
+
+    def _runner(self, verb: str) -> Run:
+        async def run(step: Callable[..., Any], /, *args: Any) -> Any:
+            return await self._run(verb, step, *args)
+
+        return run
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    # -- reading -------------------------------------------------------------------------
+
+    async def _head(self, key: str) -> R2Object | None:
+        row = await self._run("head", self._ledger.find, key.encode())
+        return None if row is None else rows.to_object(row, R2Range(0, row[2]))
+
+    async def _get(
+        self, key: str, condition: Condition | None, wanted: RangeRequest | None
+    ) -> R2ObjectBody | R2Object | None:
+        return await self._run("get", self._open_object, key.encode(), condition, wanted)
+
+    def _open_object(
+        self, key: bytes, condition: Condition | None, wanted: RangeRequest | None
+    ) -> R2ObjectBody | R2Object | None:
+        tried = ""
+        while (row := self._ledger.find(key)) is not None:
+            version, size = row[1], row[2]
+            if condition is not None and not condition.holds(row[3], row[4]):
+                return rows.to_object(row, R2Range(0, size))
+            span = R2Range(0, size) if wanted is None else wanted.resolve(size)
+            try:
+                handle = self._folder.open(version)
+            except FileNotFoundError:
+                # Overwritten or deleted since: look again. Twice the same version
+                # means the file is truly gone.
+                if version == tried:
+                    raise
+                tried = version
+                continue
+            return self._with_body(row, span, handle)
+        return None
+
+    def _with_body(self, row: Row, span: R2Range, handle: int) -> R2ObjectBody:
+        reader = BodyReader(handle, span.offset, span.length)
+        source: BodySource
+        if span.length <= CHUNK_BYTES:
+            # One chunk: read it here, rather than hop to a thread once more.
+            source = MemorySource(reader.read_all())
+            reader.close()
+        else:
+            self._readers.add(reader)
+            source = FileSource(self._runner("get"), reader)
+        body = BodyStream(source, span.length)
+        return R2ObjectBody(**rows.object_fields(row), range=span, body=body)
+
+    async def _list(self, query: ListQuery) -> R2Objects:
+        page = await self._run("list", self._ledger.page, query)
+        prefixes = [group.decode() for group in page.groups]
+        return R2Objects(page.rows, page.cursor is not None, page.cursor, prefixes)
+
+    # -- writing -------------------------------------------------------------------------
+
+    async def _put(
+        self,
+        key: str,
+        body: IncomingBody,
+        metadata: ObjectMetadata,
+        condition: Condition | None,
+        stated: StatedChecksum | None,
+    ) -> R2Object | None:
+        with self._writer() as writer:
+            run = self._runner("put")
+            checksums = await receive(run, writer, body, Digester(stated))
+            row = self._row(key, writer, body.length, checksums, metadata)
+            commit = partial(self._commit_object, row, condition)
+            return await self._run("put", writer.commit, commit)
+
+    def _commit_object(self, row: Row, condition: Condition | None) -> R2Object | None:
+        with self._ledger.write() as connection:
+            old = rows.find(connection, row[0])
+            if condition is not None:
+                etag, uploaded = (None, 0) if old is None else (old[3], old[4])
+                if not condition.holds(etag, uploaded):
+                    return None
+            rows.replace(connection, row)
+        if old is not None:
+            self._folder.remove(old[1])
+        return rows.to_object(row)
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        await self._run("delete", self._delete_rows, [key.encode() for key in keys])
+
+    def _delete_rows(self, keys: Sequence[bytes]) -> None:
+        with self._ledger.write() as connection:
+            versions = rows.delete(connection, keys)
+        for version in versions:
+            self._folder.remove(version)
+
+    def _row(
+        self,
+        key: str,
+        writer: BodyWriter,
+        size: int,
+        checksums: R2Checksums,
+        metadata: ObjectMetadata,
+    ) -> Row:
+        etag = (checksums.md5 or b"").hex()
+        digests = rows.dump(checksums.to_json())
+        columns = rows.metadata_columns(metadata)
+        return (key.encode(), writer.version, size, etag, self._now(), digests, *columns)
+
+    @contextmanager
+    def _writer(self) -> Iterator[BodyWriter]:
+        """A writer that is discarded, in a thread, unless it was committed."""
+        writer = BodyWriter(self._folder)
+        try:
+            yield writer
+        finally:
+            if not writer.ended:
+                try:
+                    self._pool.submit(writer.discard)
+                except RuntimeError:
+                    # Closed meanwhile: no thread is left, and nothing runs either.
+                    writer.discard()
+
+    # -- uploads in parts ----------------------------------------------------------------
+
+    async def _create_upload(self, key: str, metadata: ObjectMetadata) -> str:
+        upload_id = self._random_bytes(32).hex()
+        args = (upload_id, key.encode(), self._now(), metadata)
+        await self._run("createMultipartUpload", self._uploads.create, *args)
+        return upload_id
+
+    async def _upload_part(
+        self, key: str, upload_id: str, number: int, body: IncomingBody
+    ) -> R2UploadedPart:
+        with self._writer() as writer:
+            run = self._runner("uploadPart")
+            checksums = await receive(run, writer, body, Digester())
+            md5 = (checksums.md5 or b"").hex()
+            part = StoredPart(number, md5, md5, body.length, writer.version)
+            store = partial(self._uploads.store_part, key.encode(), upload_id, part)
+            await run(writer.commit, store)
+            return R2UploadedPart(number, md5)
+
+    async def _complete_upload(
+        self, key: str, upload_id: str, parts: Sequence[R2UploadedPart]
+    ) -> R2Object:
+        args = (key.encode(), upload_id, parts, self._now())
+        return await self._run(COMPLETE, self._uploads.complete, *args)
+
+    async def _abort_upload(self, key: str, upload_id: str) -> None:
+        await self._run("abortMultipartUpload", self._uploads.abort, key.encode(), upload_id)
+
+
+async def open_bucket(
+    directory: Path,
+    *,
+    clock: Callable[[], float],
+    random_bytes: Callable[[int], bytes],
+) -> EmbeddedBucket:
+    """
+    Open the bucket in *directory*, creating what is missing, and sweep it.
+
+    *clock* tells seconds since the epoch; *random_bytes* names bodies and uploads and
+    must not repeat itself. Raises OSError or sqlite3.Error when the folder is unusable.
+    """
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="r2")
+    opening = partial(_open_files, directory, random_bytes, int(clock() * 1000))
+    try:
+        folder, ledger = await asyncio.wrap_future(pool.submit(opening))
+    except BaseException:
+        pool.shutdown(wait=False)
+        raise
+    return EmbeddedBucket(folder, ledger, pool, clock, random_bytes)
+
+
+def _open_files(
+    directory: Path, random_bytes: Callable[[int], bytes], now: int
+) -> tuple[BodyFolder, Ledger]:
+    directory.mkdir(parents=True, exist_ok=True)
+    # One process at a time: two that create the same SQLite file trip over each other.
+    lock = os.open(directory / "open.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = BodyFolder(directory, random_bytes)
+        ledger = Ledger(directory / "ledger.sqlite")
+        sweep(folder, ledger, now)
+        return folder, ledger
+    finally:
+        os.close(lock)
