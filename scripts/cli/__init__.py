@@ -1,0 +1,1 @@
+"""The `edgekeep` command line, one module per group of verbs."""
