@@ -1,0 +1,241 @@
+"""
+Limits and argument checks of KV, apart from any storage.
+
+Texts are Cloudflare's own (facts/bindings.md A2 to A8, measured).
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+MAX_KEY_BYTES: Final = 512
+MAX_VALUE_BYTES: Final = 25 * 1024 * 1024
+MAX_METADATA_BYTES: Final = 1024
+MAX_BULK_KEYS: Final = 100
+MAX_BULK_BYTES: Final = 25 * 1024 * 1024
+MIN_TTL_SECONDS: Final = 60
+MIN_CACHE_TTL_SECONDS: Final = 30
+DEFAULT_LIMIT: Final = 1000
+MAX_LIMIT: Final = 1000
+
+
+class KVError(Exception):
+    """KV refused or failed: "KV PUT failed: 413 Value length of …"."""
+
+    operation: str
+    """GET, PUT, DELETE or GET_BULK."""
+    status: int
+    """As an HTTP status: 4xx for a wrong call, 5xx for a failing store."""
+    text: str
+
+    def __init__(self, operation: str, status: int, text: str) -> None:
+        super().__init__(f"KV {operation} failed: {status} {text}")
+        self.operation = operation
+        self.status = status
+        self.text = text
+
+
+def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:
+    """
+    Raise unless *key* may name an entry (or, as a prefix, begin a name).
+
+    Raises:
+        TypeError: not a str, empty, "." or "..".
+        KVError: 414 longer than 512 bytes of UTF-8, 400 not encodable as UTF-8.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"Key name must be a str, not {type(key).__name__}.")
+    if not is_prefix:
+        if not key:
+            raise TypeError("Key name cannot be empty.")
+        if key in (".", ".."):
+            raise TypeError(f'"{key}" is not allowed as a key name.')
+    if len(key) <= MAX_KEY_BYTES and key.isascii():
+        return
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise KVError(operation, 400, "Could not URL-decode key name") from None
+    if length > MAX_KEY_BYTES:
+        text = f"UTF-8 encoded length of {length} exceeds key length limit of {MAX_KEY_BYTES}."
+        raise KVError(operation, 414, text)
+
+
+def check_bulk(keys: Sequence[str], type: str) -> None:
+    """Raise KVError unless *keys*, without doubles, may be read together as *type*."""
+    if type not in ("text", "json"):
+        _refuse_bulk(f'"{type}" is not a valid type. Use "json" or "text"')
+    if not keys:
+        _refuse_bulk("You must request a minimum of 1 key")
+    if len(keys) > MAX_BULK_KEYS:
+        _refuse_bulk(f"You can request a maximum of {MAX_BULK_KEYS} keys")
+    for key in keys:
+        if key == "":
+            _refuse_bulk("Key names must not be empty")
+        check_key(key, "GET_BULK")
+
+
+def _refuse_bulk(text: str) -> NoReturn:
+    raise KVError("GET_BULK", 400, text)
+
+
+def check_cache_ttl(cache_ttl: int) -> None:
+    """Raise KVError for a *cache_ttl* (seconds) below 30."""
+    if cache_ttl < MIN_CACHE_TTL_SECONDS:
+        text = (
+            f"Invalid cache_ttl of {cache_ttl}. Cache TTL must be at least {MIN_CACHE_TTL_SECONDS}."
+        )
+        raise KVError("GET", 400, text)
+
+
+def check_limit(limit: int | None) -> int:
+    """Return how many keys a page may hold; raise KVError above 1000."""
+    if limit is None or limit <= 0:
+        return DEFAULT_LIMIT
+    if limit > MAX_LIMIT:
+        # "less than" is Cloudflare's wording; 1000 itself is fine.
+        text = f"Invalid key_count_limit of {limit}. Please specify an integer less than 1000."
+        raise KVError("GET", 400, text)
+    return limit
+
+
+def check_value_length(length: int) -> None:
+    """Raise KVError for a value of more than 25 MiB."""
+    if length > MAX_VALUE_BYTES:
+        text = f"Value length of {length} exceeds limit of {MAX_VALUE_BYTES}."
+        raise KVError("PUT", 413, text)
+
+
+def value_bytes(value: object) -> bytes:
+    """
+    Return *value* as it is stored.
+
+    Raises:
+        TypeError: neither text nor bytes. (JavaScript turns numbers, booleans and
+            null into text; in Python that hides a mistake.)
+        KVError: 413.
+    """
+    if isinstance(value, str):
+        try:
+            stored = value.encode()
+        except UnicodeEncodeError:
+            # As JavaScript does when it encodes a lone surrogate.
+            stored = (
+                value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+            )
+    elif type(value) is bytes:
+        stored = value
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        stored = bytes(value)
+    else:
+        raise TypeError(
+            "KV put() accepts only strings, bytes, bytearrays, memoryviews, "
+            "and asynchronous iterables of bytes as values."
+        )
+    check_value_length(len(stored))
+    return stored
+
+
+def expiry_of(expiration: object, expiration_ttl: object, clock: Callable[[], float]) -> int | None:
+    """
+    Return the second at which an entry ends, or None.
+
+    Raises:
+        TypeError: a number outside 32 bits, or no number.
+        KVError: 400, not at least 60 seconds ahead.
+    """
+    if expiration_ttl is not None:
+        ttl = _as_int32(expiration_ttl)
+        if ttl <= 0:
+            _refuse_expiry("expiration_ttl", ttl, "Please specify integer greater than 0.")
+        if ttl < MIN_TTL_SECONDS:
+            rule = f"Expiration TTL must be at least {MIN_TTL_SECONDS}."
+            _refuse_expiry("expiration_ttl", ttl, rule)
+        return int(clock()) + ttl
+    if expiration is None:
+        return None
+    at = _as_int32(expiration)
+    now = int(clock())
+    if at <= now:
+        rule = (
+            "Please specify integer greater than the current number of seconds "
+            "since the UNIX epoch."
+        )
+        _refuse_expiry("expiration", at, rule)
+    if at < now + MIN_TTL_SECONDS:
+        rule = f"Expiration times must be at least {MIN_TTL_SECONDS} seconds in the future."
+        _refuse_expiry("expiration", at, rule)
+    return at
+
+
+def _refuse_expiry(name: str, number: int, rule: str) -> NoReturn:
+    raise KVError("PUT", 400, f"Invalid {name} of {number}. {rule}")
+
+
+def _as_int32(value: object) -> int:
+    """Read a number as KV's binding does: truncated, text too, NaN as 0."""
+    if not isinstance(value, (int, float, str)):
+        raise TypeError(f"Expiration must be a number of seconds, not {type(value).__name__}.")
+    number = float(value)
+    if number != number:  # NaN
+        return 0
+    if not -(2**31) <= number < 2**31:
+        raise TypeError(
+            "Value out of range. Must be between -2147483648 and 2147483647 (inclusive)."
+        )
+    return int(number)
+
+
+def metadata_text(metadata: Any) -> str | None:
+    """
+    Return *metadata* as compact JSON text; None stays None.
+
+    Raises:
+        TypeError: not JSON (NaN and the infinities included).
+        KVError: 413, longer than 1024 bytes.
+    """
+    if metadata is None:
+        return None
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise TypeError(f"Metadata must be JSON: {error}") from None
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        # A lone surrogate is legal in JSON as an escape only.
+        text = json.dumps(metadata, separators=(",", ":"))
+        length = len(text)
+    if length > MAX_METADATA_BYTES:
+        text = f"Metadata length of {length} exceeds limit of {MAX_METADATA_BYTES}."
+        raise KVError("PUT", 413, text)
+    return text
+
+
+def read_json(text: str) -> Any:
+    """
+    Parse *text* as JSON.
+
+    Raises:
+        ValueError: it is not JSON; Python's NaN and Infinity are not either.
+    """
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def encode_cursor(key: str) -> str:
+    """Return the cursor that continues after *key*; for adapters of our own."""
+    return base64.b64encode(key.encode()).decode()
+
+
+def decode_cursor(cursor: str) -> bytes | None:
+    """Return the key bytes of *cursor*, None for garbage (answered by an empty page)."""
+    try:
+        return base64.b64decode(cursor, validate=True)
+    except (binascii.Error, ValueError):
+        return None

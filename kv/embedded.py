@@ -1,0 +1,254 @@
+"""
+KV on one SQLite file, in this process.
+
+One row for each key. The value is the last column, so that a list never walks
+through values. The table keeps its rowid: as WITHOUT ROWID, values of 1 KB made
+the tree six times slower to fill (measured). How the file stays off the event
+loop's back is told in `d1_schema.sqlite_file`.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from d1_schema.embedded import open_lane
+from d1_schema.sqlite_dialect import open_connection
+from d1_schema.sqlite_file import SqliteFile
+from d1_schema.sqlite_handle import INLINE_STEPS, LANE_STEPS, Handle
+from kv.checks import KVError, decode_cursor, encode_cursor
+from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored
+
+LARGE_VALUE: Final = 256 * 1024
+"""Bytes from which a value is read and written in a lane."""
+HEAVY_BYTES: Final = 128 * 1024
+HEAVY_ROWS: Final = 64
+"""From so many bytes or rows on, a group of entries is written in the writer lane."""
+LONG_PAGE: Final = 200
+"""Lists of more keys are remembered apart, when the loop finds them slow."""
+SWEEP_SECONDS: Final = 60
+SWEEP_ROWS: Final = 200
+"""So often, and so many at a time, ended entries are removed."""
+
+# Keys are BLOBs: their order is byte order, whatever the collation.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,    -- UTF-8
+    expires_at INTEGER,          -- seconds since the epoch; NULL never ends
+    metadata TEXT,               -- JSON
+    value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS entries_by_end ON entries (expires_at) WHERE expires_at IS NOT NULL;
+"""
+
+# The one place that says when an entry is gone: at its moment, not after it.
+_GONE = "expires_at <= :now"
+_LIVES = f"({_GONE}) IS NOT TRUE"
+
+_GET = (
+    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata, length(value) "  # noqa: S608
+    f"FROM entries WHERE key = :key AND {_LIVES}"
+)
+_GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = :key AND {_LIVES}"  # noqa: S608
+_PUT = (
+    "INSERT INTO entries (key, expires_at, metadata, value) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, "
+    "metadata = excluded.metadata, value = excluded.value"
+)
+_DELETE = "DELETE FROM entries WHERE key = ?"
+_PAGE = (
+    "SELECT key, expires_at, metadata FROM entries "  # noqa: S608
+    f"WHERE key {{after}} :start AND key < :end AND {_LIVES} ORDER BY key LIMIT :count"
+)
+_FIRST_PAGE = _PAGE.format(after=">=")
+_NEXT_PAGE = _PAGE.format(after=">")
+_SWEEP = (
+    "DELETE FROM entries WHERE id IN "  # noqa: S608
+    f"(SELECT id FROM entries WHERE {_GONE} LIMIT {SWEEP_ROWS})"
+)
+
+# Many rows by one statement, which runs in C from end to end. executemany in a
+# thread takes Python's lock once a row, and each time waits up to 5 ms for a busy
+# loop. All keys, values and metadata come as one blob, behind each other, and
+# :sizes holds five numbers of ten digits for each row: start, end of key, end of
+# metadata, end of value, expiry (0 for none). Text and binary values alike;
+# passing them as JSON to json_each cost twice as much, for the escapes.
+_PUT_MANY = """
+WITH RECURSIVE
+  number (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM number WHERE i + 1 < :rows),
+  place (at, key_end, metadata_end, value_end, expires_at) AS (
+    SELECT CAST(CAST(substr(:sizes, 1 + 50 * i, 10) AS TEXT) AS INTEGER),
+           CAST(CAST(substr(:sizes, 11 + 50 * i, 10) AS TEXT) AS INTEGER),
+           CAST(CAST(substr(:sizes, 21 + 50 * i, 10) AS TEXT) AS INTEGER),
+           CAST(CAST(substr(:sizes, 31 + 50 * i, 10) AS TEXT) AS INTEGER),
+           CAST(CAST(substr(:sizes, 41 + 50 * i, 10) AS TEXT) AS INTEGER)
+    FROM number)
+INSERT INTO entries (key, expires_at, metadata, value)
+SELECT substr(:data, at + 1, key_end - at), nullif(expires_at, 0),
+       CAST(nullif(substr(:data, key_end + 1, metadata_end - key_end), x'') AS TEXT),
+       substr(:data, metadata_end + 1, value_end - metadata_end)
+FROM place WHERE true
+ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at,
+    metadata = excluded.metadata, value = excluded.value
+"""
+
+
+class EmbeddedNamespace(KVNamespace):
+    """A KV namespace in a file of this machine."""
+
+    def __init__(self, path: Path, inline: Handle, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        opener = partial(open_lane, prepare=_prepare, is_limited=False)
+        self._file = SqliteFile(path, inline, opener, _as_kv_error)
+        self._swept_at = 0.0
+
+    async def _read(self, key: str, cache_ttl: int | None) -> KVStored | None:
+        named = {"key": key.encode(), "now": self._clock()}
+        row = await self._file.read("get", _fetch_one, _GET, named)
+        if row is None:
+            return None
+        value, metadata, length = row
+        if value is None and length > LARGE_VALUE:
+            row = await self._file.read_slowly("get large", _fetch_one, _GET_LARGE, named)
+            if row is None:
+                return None
+            value, metadata = row
+        return KVStored(value, metadata)
+
+    async def _read_many(self, keys: Sequence[str]) -> dict[str, KVStored]:
+        now = self._clock()
+        named = [{"key": key.encode(), "now": now} for key in keys]
+        rows = await self._file.read("get many", _fetch_each, _GET, named)
+        found: dict[str, KVStored] = {}
+        for key, row in zip(keys, rows, strict=True):
+            if row is None:
+                continue
+            stored = KVStored(row[0], row[1]) if row[0] is not None else await self._read(key, None)
+            if stored is not None:
+                found[key] = stored
+        return found
+
+    async def _write(self, row: KVRow) -> None:
+        self._sweep_if_due()
+        size = len(row.value)
+        self._file.count_bytes(size)
+        values = (row.key.encode(), row.expires_at, row.metadata, row.value)
+        await self._file.write("put", _execute, _PUT, values, is_heavy=size > HEAVY_BYTES)
+
+    async def _write_many(self, rows: Sequence[KVRow]) -> None:
+        self._sweep_if_due()
+        named, size = _packed(rows)
+        self._file.count_bytes(size)
+        is_heavy = size > HEAVY_BYTES or len(rows) > HEAVY_ROWS
+        await self._file.write("put many", _execute, _PUT_MANY, named, is_heavy=is_heavy)
+
+    async def _remove(self, key: str) -> None:
+        await self._file.write("delete", _execute, _DELETE, (key.encode(),))
+
+    async def _scan(self, prefix: str, cursor: str | None, limit: int) -> KVPage:
+        self._sweep_if_due()
+        start = prefix.encode()
+        # UTF-8 has no byte 255, so there is always a next prefix, and 255 ends all keys.
+        end = start[:-1] + bytes([start[-1] + 1]) if start else b"\xff"
+        sql = _FIRST_PAGE
+        if cursor is not None:
+            after = decode_cursor(cursor)
+            if after is None or after >= end:
+                return KVPage([], list_complete=True, cursor=None)
+            if after >= start:
+                sql, start = _NEXT_PAGE, after
+        # One more than asked for tells whether this page is the last.
+        named = {"start": start, "end": end, "now": self._clock(), "count": limit + 1}
+        memo = "list" if limit <= LONG_PAGE else "long list"
+        rows = await self._file.read(memo, _fetch_all, sql, named)
+        keys = [
+            KVKey(key.decode(), expires_at, None if text is None else json.loads(text))
+            for key, expires_at, text in rows[:limit]
+        ]
+        is_last = len(rows) <= limit
+        return KVPage(keys, is_last, None if is_last else encode_cursor(keys[-1].name))
+
+    def _sweep_if_due(self) -> None:
+        """Remove ended entries now and then; reads never show them, swept or not."""
+        now = self._clock()
+        if 0 <= now - self._swept_at < SWEEP_SECONDS:
+            return
+        self._swept_at = now
+        sweep = self._file.write("sweep", _execute, _SWEEP, {"now": now})
+        # Housekeeping may fail (a full disk, a lock); the next one makes up for it.
+        sweep.add_done_callback(self._after_sweep)
+
+    def _after_sweep(self, sweep: "asyncio.Future[int]") -> None:
+        if not sweep.cancelled() and sweep.exception() is None and sweep.result() == SWEEP_ROWS:
+            self._swept_at = 0.0  # there may be more: go on with the next call
+
+    async def close(self) -> None:
+        """See the contract."""
+        await self._file.close()
+
+
+def _fetch_one(handle: Handle, sql: str, named: dict[str, Any]) -> Any:
+    # The key is unique, so SQLite knows after one row that the statement has ended.
+    return handle.cursor.execute(sql, named).fetchone()
+
+
+def _fetch_each(handle: Handle, sql: str, each: list[dict[str, Any]]) -> list[Any]:
+    handle.begin_read()
+    rows = [handle.cursor.execute(sql, named).fetchone() for named in each]
+    handle.commit()
+    return rows
+
+
+def _fetch_all(handle: Handle, sql: str, named: dict[str, Any]) -> list[Any]:
+    return handle.cursor.execute(sql, named).fetchall()
+
+
+def _execute(handle: Handle, sql: str, values: Any) -> int:
+    return handle.cursor.execute(sql, values).rowcount
+
+
+def _packed(rows: Sequence[KVRow]) -> tuple[dict[str, Any], int]:
+    """Put *rows* into the parameters of `_PUT_MANY`; return them and their size."""
+    parts: list[bytes] = []
+    sizes: list[str] = []
+    at = 0
+    for row in rows:
+        key = row.key.encode()
+        metadata = row.metadata.encode() if row.metadata is not None else b""
+        key_end = at + len(key)
+        metadata_end = key_end + len(metadata)
+        value_end = metadata_end + len(row.value)
+        parts += (key, metadata, row.value)
+        sizes.append(
+            f"{at:010d}{key_end:010d}{metadata_end:010d}{value_end:010d}{row.expires_at or 0:010d}"
+        )
+        at = value_end
+    return {"rows": len(rows), "data": b"".join(parts), "sizes": "".join(sizes).encode()}, at
+
+
+def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
+    return Handle(connection, None, steps)
+
+
+def _as_kv_error(error: sqlite3.Error, handle: Handle) -> KVError:
+    operation = "PUT" if handle.connection.in_transaction else "GET"
+    return KVError(operation, 500, str(error))
+
+
+async def open_namespace(path: Path, clock: Callable[[], float]) -> KVNamespace:
+    """
+    Open the namespace in the file *path*, creating it when it is missing.
+
+    *clock* gives the seconds since the epoch.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened, or is not a database.
+    """
+    connection = open_connection(path, autocheckpoint_pages=0, is_limited=False)
+    connection.executescript(_SCHEMA)
+    connection.execute("PRAGMA busy_timeout = 0").fetchone()  # the loop never waits for a lock
+    return EmbeddedNamespace(path, _prepare(connection, INLINE_STEPS), clock)
