@@ -1,0 +1,1 @@
+"""Durable Objects: actors with their own storage, alarm and WebSockets; contract and adapters."""

@@ -1,0 +1,288 @@
+"""
+The in-memory WebSocket pair of a laptop (Workers' WebSocketPair).
+
+One end stays with the actor, the other goes to the host, which moves its messages to and from
+the network:
+
+- each frame from the network: `client.send(data)`, then `await client.writable()`, which waits
+  while the actor is behind;
+- frames to the network: `await client.receive()` until it returns `Closed`;
+- the peer closed: `client.close(code, reason)`, with None for a close without a code;
+- the peer vanished: `client.drop()`.
+
+A peer that does not read is not waited for: when more than 4 MiB or 10,000 messages wait for
+it, the socket is closed with 1013 and what waited is thrown away.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from durable.contract import MAX_ATTACHMENT_BYTES
+from durable.errors import InvalidAccessError, SocketStateError
+from durable.values import decode, encode, stored_size
+
+OPEN: Final = 1
+CLOSING: Final = 2
+CLOSED: Final = 3
+
+MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+MAX_WAITING_MESSAGES: Final = 10_000
+MAX_REASON_BYTES: Final = 123
+"""Room in a close frame (RFC 6455, 5.5)."""
+
+NO_CODE: Final = 1005
+ABNORMAL: Final = 1006
+TOO_SLOW: Final = 1013
+
+_NEVER_SENT = frozenset({1004, NO_CODE, ABNORMAL, 1015})
+DROPPED_TEXT: Final = "WebSocket disconnected without sending Close frame."
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of a socket, as its peer sees it."""
+
+    code: int
+    reason: str = ""
+    was_clean: bool = True
+
+
+Message = str | bytes
+
+
+class SocketOwner(Protocol):
+    """Who took a socket over: the object that accepted it."""
+
+    def incoming(self, ws: "LocalSocket", item: Message | Closed) -> None:
+        """Take a message, or the peer's close."""
+
+    def hold(self, action: Callable[[], None]) -> None:
+        """Do *action* when the object's writes are durable."""
+
+    async def caught_up(self, ws: "LocalSocket") -> None:
+        """Wait until few messages of *ws* wait for the object."""
+
+
+def local_pair() -> tuple["LocalSocket", "LocalSocket"]:
+    """Return (client end, server end)."""
+    client, server = LocalSocket(), LocalSocket()
+    client._peer, server._peer = server, client  # noqa: SLF001  # a pair is made once, here
+    return client, server
+
+
+class LocalSocket:
+    """One end of a pair."""
+
+    __slots__ = (
+        "_attachment",
+        "_got_close",
+        "_is_accepted",
+        "_is_gone",
+        "_peer",
+        "_queue",
+        "_reader",
+        "_sent_close",
+        "_waiting_bytes",
+        "auto_response_ms",
+        "owner",
+        "tags",
+    )
+
+    _peer: "LocalSocket"
+
+    def __init__(self) -> None:
+        self._queue: deque[Message | Closed] = deque()
+        self._waiting_bytes = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._attachment: str | bytes | None = None
+        self._is_accepted = False
+        self._sent_close = False
+        self._got_close = False
+        self._is_gone = False
+        self.owner: SocketOwner | None = None
+        self.tags: list[str] | None = None
+        self.auto_response_ms: int | None = None
+
+    @property
+    def ready_state(self) -> int:
+        """1 open, 2 closing (one side has closed), 3 closed."""
+        if self._is_gone:
+            return CLOSED
+        return OPEN + self._sent_close + self._got_close
+
+    # -- for the actor and for the host ------------------------------------------------------
+
+    def accept(self) -> None:
+        """Read this end with `receive` oneself, instead of handing it to an object."""
+        if self.owner is not None:
+            raise SocketStateError("This WebSocket was accepted by a Durable Object.")
+        self._is_accepted = True
+
+    def send(self, message: Message) -> None:
+        """
+        Send *message*; from an actor it leaves when the actor's writes are durable.
+
+        Raises:
+            TypeError: not str or bytes, or this end was closed.
+        """
+        if self._sent_close:
+            raise TypeError("Can't call WebSocket send() after close().")
+        self._out(_checked(message))
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """
+        Close this end; the second call does nothing.
+
+        Raises:
+            InvalidAccessError: a code that may not be sent.
+            ValueError: the reason is longer than 123 bytes.
+        """
+        check_close(code, reason)
+        self.echo_close(Closed(NO_CODE if code is None else code, reason))
+
+    def echo_close(self, closed: Closed) -> None:
+        """Close this end with what the other end said, unless it was closed already."""
+        if not self._sent_close:
+            self._sent_close = True
+            self._out(closed)
+
+    def drop(self) -> None:
+        """End without a close frame: the network is gone."""
+        if self.ready_state != CLOSED:
+            self._is_gone = True
+            self._peer.arrive(Closed(ABNORMAL, DROPPED_TEXT, was_clean=False))
+
+    async def receive(self) -> Message | Closed:
+        """Return the next message; after the last, `Closed`, again and again."""
+        if self.owner is not None:
+            raise SocketStateError("This WebSocket was accepted by a Durable Object.")
+        while not self._queue:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        item = self._queue[0]
+        if isinstance(item, Closed):
+            self.note_close(item)
+            # Reading a close answers it, as a WebSocket library does on its own.
+            self.echo_close(item)
+            return item
+        self._queue.popleft()
+        self._waiting_bytes -= _size(item)
+        return item
+
+    async def writable(self) -> None:
+        """Wait while the other end is behind with what was sent."""
+        if self._peer.owner is not None:
+            await self._peer.owner.caught_up(self._peer)
+
+    def serialize_attachment(self, value: Any) -> None:
+        """
+        Keep *value* with this end, also while the object sleeps.
+
+        Raises:
+            DataCloneError: not plain data.
+            SocketStateError: longer than 16,384 bytes in its stored form.
+        """
+        encoded = encode(value)
+        size = stored_size(encoded)
+        if size > MAX_ATTACHMENT_BYTES:
+            raise SocketStateError(
+                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
+                f"'attachment' was {size} bytes."
+            )
+        self._attachment = encoded
+
+    def deserialize_attachment(self) -> Any:
+        """Return a fresh copy of what was kept, or None."""
+        return None if self._attachment is None else decode(self._attachment)
+
+    # -- between the ends ----------------------------------------------------------------------
+
+    def take_over(self, owner: SocketOwner, tags: list[str]) -> None:
+        """Let *owner* have this end; what arrived already goes to it."""
+        if self._is_accepted or self.owner is not None:
+            raise SocketStateError(
+                "Cannot call `acceptWebSocket()` if the WebSocket was already accepted via "
+                "`accept()`"
+            )
+        self.owner, self.tags = owner, tags
+        early, self._queue = self._queue, deque()
+        self._waiting_bytes = 0
+        for item in early:
+            owner.incoming(self, item)
+
+    def arrive(self, item: Message | Closed) -> None:
+        """Take what the other end sent."""
+        if isinstance(item, Closed) and self.ready_state == CLOSED:
+            return
+        if self.owner is not None:
+            self.owner.incoming(self, item)
+            return
+        if self._queue and isinstance(self._queue[-1], Closed):
+            return
+        if not isinstance(item, Closed):
+            is_full = self._waiting_bytes > MAX_WAITING_BYTES
+            if is_full or len(self._queue) >= MAX_WAITING_MESSAGES:
+                self._give_up()
+                return
+            self._waiting_bytes += _size(item)
+        self._queue.append(item)
+        self._wake()
+
+    def note_close(self, closed: Closed) -> None:
+        """The other end has closed, or is gone."""
+        self._got_close = True
+        self._is_gone = self._is_gone or not closed.was_clean
+
+    def cut(self, closed: Closed) -> None:
+        """End both sides at once; *closed* is what the other end sees."""
+        self._is_gone = True
+        self._peer.arrive(closed)
+
+    @property
+    def peer(self) -> "LocalSocket":
+        """The other end."""
+        return self._peer
+
+    def _out(self, item: Message | Closed) -> None:
+        if self._is_gone:
+            return  # nobody is there to hear it
+        if self.owner is None:
+            self._peer.arrive(item)
+        else:
+            self.owner.hold(lambda: self._peer.arrive(item))
+
+    def _give_up(self) -> None:
+        closed = Closed(TOO_SLOW, "The receiver is too slow.", was_clean=False)
+        self._queue.clear()
+        self._waiting_bytes = 0
+        self._queue.append(closed)
+        self._wake()
+        self.cut(closed)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def check_close(code: int | None, reason: str) -> None:
+    """Refuse what cannot go into a close frame."""
+    if code is not None and (not 1000 <= code <= 4999 or code in _NEVER_SENT):
+        raise InvalidAccessError(f"Invalid WebSocket close code: {code}.")
+    size = len(reason.encode("utf-8", "replace"))
+    if size > MAX_REASON_BYTES:
+        raise ValueError(f"A close reason has at most {MAX_REASON_BYTES} bytes, not {size}.")
+
+
+def _checked(message: object) -> Message:
+    if isinstance(message, (bytearray, memoryview)):
+        return bytes(message)
+    if not isinstance(message, (str, bytes)):
+        raise TypeError(f"A message must be str or bytes, not {type(message).__name__}.")
+    return message
+
+
+def _size(item: Message | Closed) -> int:
+    return 0 if isinstance(item, Closed) else len(item)

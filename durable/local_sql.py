@@ -1,0 +1,147 @@
+"""SQL on the object's own file, with the manners of Cloudflare's (facts/bindings.md D4)."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from d1_schema import sqlite_dialect
+from d1_schema.sqlite_text import StatementText, has_statement, parse_statements
+from durable.errors import ObjectResetError, SqlError
+from durable.object_file import MARK
+from durable.storage import Row, SqlCursor, SqlStorage
+from durable.writes import LOST, Writes
+
+_WRONG_COUNT: Final = "Wrong number of parameter bindings for SQL query."
+_PAGES: Final = "PRAGMA page_count /*edgekeep's own*/"
+_PAGE_SIZE: Final = "PRAGMA page_size /*edgekeep's own*/"
+
+_parse = lru_cache(maxsize=512)(parse_statements)
+
+
+class LocalCursor(SqlCursor):
+    """Rows read at once: later writes cannot change what a cursor shows."""
+
+    __slots__ = ("_next", "_rows", "column_names", "rows_read", "rows_written")
+
+    def __init__(self, columns: list[str], rows: list[list[Any]], written: int) -> None:
+        self.column_names = columns
+        self.rows_read = len(rows) if columns else 0
+        self.rows_written = written
+        self._rows = rows
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        while (row := self.next()) is not None:
+            yield row
+
+    def next(self) -> Row | None:
+        if self._next >= len(self._rows):
+            return None
+        self._next += 1
+        # Of columns with one name the last wins, as in a JavaScript object.
+        return dict(zip(self.column_names, self._rows[self._next - 1], strict=True))
+
+    def to_array(self) -> list[Row]:
+        return list(self)
+
+    def one(self) -> Row:
+        row = self.next()
+        if row is None:
+            raise SqlError("Expected exactly one result from SQL query, but got no results.")
+        if self.next() is not None:
+            raise SqlError("Expected exactly one result from SQL query, but got multiple results.")
+        return row
+
+    def raw(self) -> Iterator[list[Any]]:
+        while self._next < len(self._rows):
+            self._next += 1
+            yield self._rows[self._next - 1]
+
+
+class LocalSql(SqlStorage):
+    """`ctx.storage.sql` on the object's file."""
+
+    __slots__ = ("_writes",)
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+
+    def exec(self, sql: str, *bindings: Any) -> SqlCursor:
+        values = [to_binding(value) for value in bindings]
+        statements = _checked(sql, len(values))
+        cursor: SqlCursor = LocalCursor([], [], 0)
+        for statement in statements:
+            is_last = statement is statements[-1]
+            cursor = self._run(statement, values if is_last else [])
+        return cursor
+
+    @property
+    def database_size(self) -> int:
+        connection = self._writes.reader()
+        if connection is None:
+            return 0
+        pages: int = connection.execute(_PAGES).fetchone()[0]
+        page_bytes: int = connection.execute(_PAGE_SIZE).fetchone()[0]
+        return pages * page_bytes
+
+    def _run(self, statement: StatementText, values: list[Any]) -> LocalCursor:
+        # A read that comes first makes the file too: SELECT needs a database to fail in.
+        writes = self._writes
+        connection = writes.writer() if statement.writes else writes.reader()
+        if connection is None:
+            connection = writes.file.connection()
+        authority = writes.file.authority
+        assert authority is not None
+        before = connection.total_changes
+        authority.is_lifted = False
+        try:
+            cursor = connection.execute(statement.text, _arranged(statement, values))
+            rows = [[sqlite_dialect.from_sqlite(v) for v in row] for row in cursor]
+        except sqlite3.Error as error:
+            raise SqlError(sqlite_dialect.describe(error, authority)) from None
+        finally:
+            authority.is_lifted = True
+            if writes.dirty and not connection.in_transaction:
+                # INSERT OR ROLLBACK and RAISE(ROLLBACK) end our transaction too.
+                raise ObjectResetError(LOST)
+        columns = [column[0] for column in cursor.description or ()]
+        return LocalCursor(columns, rows, connection.total_changes - before)
+
+
+def to_binding(value: Any) -> Any:
+    """
+    Convert one binding as a Durable Object does: like D1, but a bool becomes its text.
+
+    Raises:
+        TypeError: a type that has no place in SQLite, or an int beyond 2**53.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
+        raise TypeError("Cannot convert a BigInt value to a number")
+    return sqlite_dialect.to_sqlite(value)
+
+
+def _checked(sql: str, count: int) -> Sequence[StatementText]:
+    if MARK in sql:
+        # Python keeps prepared statements by text: ours must stay out of reach.
+        raise SqlError("not authorized: SQLITE_AUTH")
+    statements = _parse(sql)
+    if not statements or not all(has_statement(s.text) for s in statements):
+        raise SqlError("SQL code did not contain a statement.")
+    if any(s.parameter_count for s in statements[:-1]):
+        raise SqlError(
+            "When executing multiple SQL statements in a single call, only the last statement "
+            "can have parameters."
+        )
+    if statements[-1].parameter_count != count:
+        raise SqlError(_WRONG_COUNT)
+    return statements
+
+
+def _arranged(statement: StatementText, values: list[Any]) -> Any:
+    # Named parameters are taken by position; sqlite3 wants a mapping for them.
+    if statement.names:
+        return {name: values[position] for name, position in statement.names}
+    return values

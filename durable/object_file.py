@@ -1,0 +1,189 @@
+"""
+The SQLite file of one object, and how many of them may be open at a time.
+
+Hidden tables: `_cf_KV` holds the values (key TEXT in byte order; value JSON text or BLOB, see
+durable/values.py), `_cf_METADATA` the object's name, `_cf_ALARM` at most one row. User SQL sees
+none of them. A file exists from the first write on, so objects that only answer cost nothing.
+"""
+
+import contextlib
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+
+from d1_schema import sqlite_dialect
+
+MARK: Final = "/*edgekeep's own*/"
+"""In every statement of ours; user SQL that contains it is refused (see `Authority`)."""
+
+# WITHOUT ROWID keeps key and value in one tree: one page fewer to write per put.
+# scheduled_ms is what set_alarm asked for; due_ms is later than that while a retry waits.
+_SCHEMA = """
+CREATE TABLE _cf_KV (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE _cf_METADATA (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE _cf_ALARM (one INTEGER PRIMARY KEY CHECK (one = 1), scheduled_ms INTEGER NOT NULL,
+                        due_ms INTEGER NOT NULL, retries INTEGER NOT NULL);
+"""
+
+_READ_METADATA = "SELECT value FROM _cf_METADATA WHERE key = ? /*edgekeep's own*/"
+
+# Key and value of 2 MiB share one row; SQLite counts its header too.
+_ROW_BYTES = 2_097_152 + 4096
+
+_CACHE_KIB = 512
+"""Page cache of one open file at most; with 128 open files this bounds it to 64 MiB."""
+
+
+class OpenFiles:
+    """Keeps at most *limit* object files open; closes the ones used longest ago."""
+
+    def __init__(self, directory: Path, limit: int) -> None:
+        self._directory = directory
+        self._limit = limit
+        self._open: OrderedDict[ObjectFile, None] = OrderedDict()
+        self._template: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def touch(self, file: "ObjectFile") -> None:
+        """Note that *file* is used now."""
+        if file in self._open:
+            self._open.move_to_end(file)
+
+    def opened(self, file: "ObjectFile") -> None:
+        """Note a newly opened file and close others when there are too many."""
+        self._open[file] = None
+        if len(self._open) > self._limit:
+            # Files inside a transaction stay; the limit may be passed for that long.
+            idle = [f for f in self._open if not f.in_transaction and f is not file]
+            for other in idle[: len(self._open) - self._limit]:
+                other.close()
+
+    def closed(self, file: "ObjectFile") -> None:
+        """Note that *file* is closed."""
+        self._open.pop(file, None)
+
+    def template(self) -> bytes:
+        """
+        The bytes of an empty object file.
+
+        Copying them costs a tenth of letting SQLite make tables and switch to WAL each time.
+        """
+        if self._template is None:
+            path = self._directory / "template.tmp"
+            _remove_file(path)
+            connection = sqlite3.connect(path, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                connection.executescript(_SCHEMA)
+            finally:
+                connection.close()
+            self._template = path.read_bytes()
+            path.unlink()
+        return self._template
+
+
+class ObjectFile:
+    """One object's database: opened when needed, closed when others need the room."""
+
+    __slots__ = ("_connection", "_files", "_name", "authority", "exists", "path")
+
+    def __init__(self, files: OpenFiles, path: Path, name: str | None) -> None:
+        self._files = files
+        self._name = name
+        self._connection: sqlite3.Connection | None = None
+        self.path = path
+        self.exists = path.exists()
+        """False until the first write: reads of such an object need no file."""
+        self.authority: sqlite_dialect.Authority | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection is not None and self._connection.in_transaction
+
+    def touch(self) -> None:
+        """Note that the object is in use."""
+        if self._connection is not None:
+            self._files.touch(self)
+
+    def connection(self) -> sqlite3.Connection:
+        """Return the connection, opening or making the file when needed."""
+        if self._connection is None:
+            if not self.exists:
+                self._create()
+            self._connection = self._connect()
+            self._files.opened(self)
+        return self._connection
+
+    def _create(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name first: a kill in the middle must not leave half a file.
+        fresh = self.path.with_suffix(".new")
+        fresh.write_bytes(self._files.template())
+        fresh.replace(self.path)
+        self.exists = True
+        if self._name is not None:
+            connection = self._connect()
+            with contextlib.closing(connection):
+                connection.execute("INSERT INTO _cf_METADATA VALUES ('name', ?)", (self._name,))
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
+        try:
+            # One process owns an object: no shared-memory file, no lock per transaction.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = FAST").fetchone()
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            for limit, value in sqlite_dialect.LIMITS.items():
+                connection.setlimit(limit, value)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_BYTES)
+            authority = sqlite_dialect.install_authorizer(connection)
+        except BaseException:
+            connection.close()
+            raise
+        authority.is_lifted = True
+        self.authority = authority
+        return connection
+
+    def close(self) -> None:
+        """Close the file; an open transaction is undone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._files.closed(self)
+            connection.close()
+
+    def remove(self) -> None:
+        """Close and delete the file."""
+        self.close()
+        _remove_file(self.path)
+        self.exists = False
+
+    def size(self) -> int:
+        """Bytes on disk, the write-ahead log included."""
+        total = 0
+        for path in (self.path, _beside(self.path, "-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
+    def metadata(self, key: str) -> Any:
+        """Return one entry of `_cf_METADATA`, or None."""
+        if not self.exists:
+            return None
+        row = self.connection().execute(_READ_METADATA, (key,)).fetchone()
+        return None if row is None else row[0]
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _remove_file(path: Path) -> None:
+    # The log first: a log without its database is nothing, a database without it is older.
+    for ending in ("-wal", "-shm", "-journal", ""):
+        _beside(path, ending).unlink(missing_ok=True)
