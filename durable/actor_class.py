@@ -17,8 +17,9 @@ from durable.contract import (
     ObjectStub,
 )
 from durable.errors import ActorsClosedError, remote_copy
+from durable.event import Fate, Start, reply_to
 from durable.ids import IdFactory
-from durable.instance import CURRENT_INSTANCE, Fate, Start, reply_to
+from durable.instance import CURRENT_INSTANCE
 from durable.object_file import ObjectFile
 from durable.timing import Timing
 from durable.values import copy_sent

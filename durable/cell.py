@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from durable.contract import ActorsClosedError, DurableObject, ObjectId
-from durable.instance import Instance, Settle
+from durable.event import Settle
+from durable.instance import Instance
 from durable.local_context import LocalContext
 from durable.local_socket import ABNORMAL, Closed
 from durable.object_file import ObjectFile

@@ -16,7 +16,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from durable.emptying import empty
-from durable.errors import ObjectAbortedError, ObjectResetError, OverloadedError, remote_copy
+from durable.errors import ObjectAbortedError, ObjectResetError, OverloadedError
+from durable.event import Event, Fate, Settle, Start
 from durable.gate import CURRENT_TURN, MAX_WAITING, Gate, Section, Turn, drive
 from durable.writes import AlarmRow, Writes
 
@@ -31,36 +32,6 @@ BLOCKED_TOO_LONG = (
     "A call to blockConcurrencyWhile() in a Durable Object waited for too long. "
     "The call was canceled and the Durable Object was reset."
 )
-
-Start = Callable[["DurableObject"], Any]
-Settle = Callable[[Any, BaseException | None, bool], None]
-"""Takes result, error, and whether the error is the reset of the whole object."""
-
-
-class Event(Turn):
-    """One delivery: what to run, and what to do with its outcome."""
-
-    __slots__ = ("is_settled", "settle", "start")
-
-    def __init__(self, start: Start, settle: Settle) -> None:
-        self.start = start
-        self.settle = settle
-        self.is_settled = False
-
-    def finish(self, result: Any, error: BaseException | None, *, is_reset: bool = False) -> None:
-        """Hand on the outcome, once."""
-        if not self.is_settled:
-            self.is_settled = True
-            self.settle(result, error, is_reset)
-
-
-class Fate:
-    """Outlives its instance in the stubs that used it: whether and why it was reset."""
-
-    __slots__ = ("reason",)
-
-    def __init__(self) -> None:
-        self.reason: BaseException | None = None
 
 
 class Instance:
@@ -304,19 +275,3 @@ def _as_reset(error: Exception) -> Exception:
     if isinstance(error, ObjectResetError):
         return error
     return ObjectResetError(f"The write could not be made durable, the object was reset: {error}")
-
-
-def reply_to(future: "asyncio.Future[Any]") -> Settle:
-    """Return what settles *future* with an event's outcome, unless nobody waits any more."""
-
-    def settle(result: Any, error: BaseException | None, is_reset: bool) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        elif isinstance(error, asyncio.CancelledError):
-            future.set_exception(ObjectResetError("The event was cancelled."))
-        else:
-            future.set_exception(remote_copy(error, remote=not is_reset))
-
-    return settle

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from durable.storage import Range, SyncKv, check_key, check_range, entries_of
+from durable.storage import SyncKv
+from durable.storage_checks import Range, check_key, check_range, entries_of
 from durable.values import decode
 from durable.writes import Writes
 

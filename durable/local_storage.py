@@ -15,7 +15,8 @@ from durable.errors import TransactionError
 from durable.gate import CURRENT_TURN, Section
 from durable.local_kv import LocalKv
 from durable.local_sql import LocalSql
-from durable.storage import ObjectStorage, Range, StorageOperations, Transaction
+from durable.storage import ObjectStorage, StorageOperations, Transaction
+from durable.storage_checks import Range
 from durable.writes import Writes
 
 if TYPE_CHECKING:
