@@ -16,7 +16,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -34,7 +34,7 @@ from r2.multipart import VERB as COMPLETE
 from r2.multipart import StoredPart
 from r2.objects import R2Object, R2ObjectBody, R2Objects, R2UploadedPart
 from r2.ranges import R2Range, RangeRequest
-from r2.streaming import FileSource, Run, receive
+from r2.streaming import FileSource, Receiver, Run
 from r2.streams import BodySource, BodyStream, IncomingBody, MemorySource
 from r2.sweep import SweepReport, sweep
 from r2.uploads import Uploads
@@ -42,6 +42,8 @@ from r2.uploads import Uploads
 # Threads for files and SQLite. A put keeps one busy while the disk syncs, so a few more
 # than cores; each has its own SQLite connection.
 _THREADS = 8
+# Hashing keeps a core busy: more threads than laptops have cores to spare do not help.
+_HASHING_THREADS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,6 +67,7 @@ class EmbeddedBucket(R2Bucket):
         self._pool = pool
         self._clock = clock
         self._random_bytes = random_bytes
+        self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="r2-hash")
         self._readers: weakref.WeakSet[BodyReader] = weakref.WeakSet()
         self._closed = False
 
@@ -74,6 +77,7 @@ class EmbeddedBucket(R2Bucket):
             return
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown)
+        self._hashing.shutdown()
         for reader in list(self._readers):
             reader.close()
         self._ledger.close()
@@ -167,22 +171,33 @@ class EmbeddedBucket(R2Bucket):
         stated: StatedChecksum | None,
     ) -> R2Object | None:
         with self._writer() as writer:
-            run = self._runner("put")
-            checksums = await receive(run, writer, body, Digester(stated))
-            row = self._row(key, writer, body.length, checksums, metadata)
-            commit = partial(self._commit_object, row, condition)
-            return await self._run("put", writer.commit, commit)
+            receiver = Receiver(self._runner("put"), self._hashing, writer)
+            columns = rows.metadata_columns(metadata)
+            commit = partial(
+                self._commit_object, key.encode(), body.length, columns, condition, writer
+            )
+            return await receiver.receive(body, Digester(stated), commit)
 
-    def _commit_object(self, row: Row, condition: Condition | None) -> R2Object | None:
+    def _commit_object(
+        self,
+        key: bytes,
+        size: int,
+        metadata: tuple[str, str],
+        condition: Condition | None,
+        writer: BodyWriter,
+        checksums: R2Checksums,
+    ) -> R2Object | None:
+        etag, digests = (checksums.md5 or b"").hex(), rows.dump(checksums.to_json())
         with self._ledger.write() as connection:
-            old = rows.find(connection, row[0])
+            old = rows.find(connection, key)
             if condition is not None:
-                etag, uploaded = (None, 0) if old is None else (old[3], old[4])
-                if not condition.holds(etag, uploaded):
+                known = (None, 0) if old is None else (old[3], old[4])
+                if not condition.holds(*known):
                     return None
+            row = (key, writer.version, size, etag, self._now(), digests, *metadata)
             rows.replace(connection, row)
         if old is not None:
-            self._folder.remove(old[1])
+            self._remove([old[1]])
         return rows.to_object(row)
 
     async def _delete(self, keys: Sequence[str]) -> None:
@@ -191,21 +206,14 @@ class EmbeddedBucket(R2Bucket):
     def _delete_rows(self, keys: Sequence[bytes]) -> None:
         with self._ledger.write() as connection:
             versions = rows.delete(connection, keys)
-        for version in versions:
-            self._folder.remove(version)
+        self._remove(versions)
 
-    def _row(
-        self,
-        key: str,
-        writer: BodyWriter,
-        size: int,
-        checksums: R2Checksums,
-        metadata: ObjectMetadata,
-    ) -> Row:
-        etag = (checksums.md5 or b"").hex()
-        digests = rows.dump(checksums.to_json())
-        columns = rows.metadata_columns(metadata)
-        return (key.encode(), writer.version, size, etag, self._now(), digests, *columns)
+    def _remove(self, versions: Sequence[str]) -> None:
+        """Remove bodies no row names any more, in a thread: nobody waits for that."""
+        for version in versions:
+            with suppress(RuntimeError):
+                # RuntimeError: the bucket is closing. The sweep will find them.
+                self._pool.submit(self._folder.remove, version)
 
     @contextmanager
     def _writer(self) -> Iterator[BodyWriter]:
@@ -233,13 +241,16 @@ class EmbeddedBucket(R2Bucket):
         self, key: str, upload_id: str, number: int, body: IncomingBody
     ) -> R2UploadedPart:
         with self._writer() as writer:
-            run = self._runner("uploadPart")
-            checksums = await receive(run, writer, body, Digester())
-            md5 = (checksums.md5 or b"").hex()
-            part = StoredPart(number, md5, md5, body.length, writer.version)
-            store = partial(self._uploads.store_part, key.encode(), upload_id, part)
-            await run(writer.commit, store)
-            return R2UploadedPart(number, md5)
+            receiver = Receiver(self._runner("uploadPart"), self._hashing, writer)
+
+            def commit(checksums: R2Checksums) -> StoredPart:
+                md5 = (checksums.md5 or b"").hex()
+                part = StoredPart(number, md5, md5, body.length, writer.version)
+                return self._uploads.store_part(key.encode(), upload_id, part)
+
+            part = await receiver.receive(body, Digester(), commit)
+            assert part is not None
+            return R2UploadedPart(number, part.etag)
 
     async def _complete_upload(
         self, key: str, upload_id: str, parts: Sequence[R2UploadedPart]

@@ -1,0 +1,116 @@
+"""
+How fast the embedded bucket is beside plain files: put and get of 2 MB, in one run.
+
+Prints medians in milliseconds and the ratio plain / bucket (1.0 = as fast as a file;
+issue 3 asks for 0.8). Plain write: open, write, fsync, close. Plain read: open, read,
+close. Both are shown called directly, and from asyncio through a thread, which is the
+least any program pays that keeps files off its event loop.
+
+Run: python benchmarks/r2_embedded.py [--rounds 40] [--directory DIR] [--uvloop]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from r2.contract import R2ObjectBody
+from r2.embedded import open_bucket
+
+SIZE = 2_000_000
+# Cases are measured in blocks that take turns, so that a slow minute hits all of them.
+BLOCKS = 4
+
+
+def plain_write(path: Path, data: bytes) -> None:
+    """Write *data* durably, as the simplest program does."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+async def measure(directory: Path, rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of every case."""
+    bucket = await open_bucket(directory / "bucket", clock=time.time, random_bytes=os.urandom)
+    data = os.urandom(SIZE)
+    path = directory / "plain"
+
+    async def put() -> None:
+        await bucket.put("object", data)
+
+    async def get() -> None:
+        found = await bucket.get("object")
+        assert isinstance(found, R2ObjectBody)
+        assert len(await found.bytes()) == SIZE
+
+    async def direct_write() -> None:
+        plain_write(path, data)
+
+    async def direct_read() -> None:
+        assert len(path.read_bytes()) == SIZE
+
+    async def thread_write() -> None:
+        await asyncio.to_thread(plain_write, path, data)
+
+    async def thread_read() -> None:
+        assert len(await asyncio.to_thread(path.read_bytes)) == SIZE
+
+    cases: dict[str, Callable[[], Awaitable[None]]] = {
+        "plain write": direct_write,
+        "plain write, thread": thread_write,
+        "put": put,
+        "plain read": direct_read,
+        "plain read, thread": thread_read,
+        "get": get,
+    }
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(BLOCKS):
+        for name, case in cases.items():
+            # The first call of a block meets what the block before left to the disk.
+            await case()
+            for _ in range(rounds // BLOCKS):
+                begin = time.perf_counter()
+                await case()
+                times[name].append((time.perf_counter() - begin) * 1000)
+    await bucket.close()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--uvloop", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+        work = measure(Path(folder), options.rounds)
+        if options.uvloop:
+            import uvloop
+
+            medians = uvloop.run(work)
+        else:
+            medians = asyncio.run(work)
+    for name, milliseconds in medians.items():
+        print(f"{name:22} {milliseconds:8.3f} ms")
+    pairs = {
+        "put / plain write": ("plain write", "put"),
+        "put / plain write in a thread": ("plain write, thread", "put"),
+        "get / plain read": ("plain read", "get"),
+        "get / plain read in a thread": ("plain read, thread", "get"),
+    }
+    for name, (plain, bucket) in pairs.items():
+        print(f"{name:32} {medians[plain] / medians[bucket]:5.2f} x")
+    both = (medians["plain write"] + medians["plain read"]) / (medians["put"] + medians["get"])
+    print(f"{'put + get / write + read':32} {both:5.2f} x")
+
+
+if __name__ == "__main__":
+    main()
