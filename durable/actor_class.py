@@ -85,7 +85,15 @@ class ActorClass:
 
     def alarm_changed(self) -> None:
         """The next alarm may be another one now."""
-        self._actors.alarm_clock.look()
+        self._actors.alarm_clock.look_soon()
+
+    def alarm_of(self, hex: str) -> int | None:
+        """When the alarm of an object rings, as far as the index knows."""
+        return self.alarms.due(self.name, hex)
+
+    def outside_file(self, hex: str) -> ObjectFile:
+        """The file of an object that is not in memory; the caller closes it."""
+        return ObjectFile(self._actors.files, self.path(hex), None)
 
     def evict_idle(self, before: float) -> None:
         """Drop the instances without work since *before* (epoch seconds)."""

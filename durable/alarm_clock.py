@@ -49,6 +49,7 @@ class AlarmClock:
         self._ringing: set[Key] = set()
         self._resets: dict[Key, tuple[int, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
         self._is_started = False
 
     def start(self) -> None:
@@ -68,8 +69,14 @@ class AlarmClock:
         """How many handlers run now."""
         return len(self._ringing)
 
+    def look_soon(self) -> None:
+        """Look at the loop's next turn, once however often it is asked."""
+        if self._is_started and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self.look)
+
     def look(self) -> None:
         """Ring what is due and set the timer for what comes next."""
+        self._soon = None
         if not self._is_started:
             return
         now = self._clock()
@@ -103,8 +110,7 @@ class AlarmClock:
                 self._resets.pop(key, None)
             else:
                 self._postpone(key, cell.timing, error)
-            if self._is_started:
-                asyncio.get_running_loop().call_soon(self.look)
+            self.look_soon()
 
         try:
             cell.deliver_inside(ring, settle)

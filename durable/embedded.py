@@ -21,6 +21,7 @@ from durable.alarm_clock import AlarmClock
 from durable.alarm_index import AlarmIndex
 from durable.cell import Cell
 from durable.contract import DurableObject, ObjectId, ObjectNamespace
+from durable.listing import LiveObject, StoredObject, live_objects, stored_objects
 from durable.local_socket import Closed
 from durable.object_file import OpenFiles
 from durable.timing import Timing
@@ -124,6 +125,27 @@ class Actors:
             cell.shut_down(_GOING_AWAY)
         await self._wait_for(cut, self.timing.grace_seconds)
         self.alarms.close()
+
+    # -- for looking at it ------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes bound here."""
+        return list(self._classes)
+
+    def live(self, class_name: str) -> list[LiveObject]:
+        """The objects of a class that are in memory, the one used last first."""
+        return live_objects(self._class(class_name))
+
+    def stored(self, class_name: str, *, limit: int = 100, after: str = "") -> list[StoredObject]:
+        """At most *limit* objects of a class that have a file, by id, those behind *after*."""
+        return stored_objects(self._class(class_name), limit, after)
+
+    def _class(self, class_name: str) -> ActorClass:
+        found = self._classes.get(class_name)
+        if found is None:
+            raise KeyError(f"There is no actor class {class_name}.")
+        return found
 
     # -- who is in memory --------------------------------------------------------------------------
 

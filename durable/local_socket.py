@@ -7,8 +7,9 @@ the network:
 - each frame from the network: `client.send(data)`, then `await client.writable()`, which waits
   while the actor is behind;
 - frames to the network: `await client.receive()` until it returns `Closed`;
-- the peer closed: `client.close(code, reason)`, with None for a close without a code;
-- the peer vanished: `client.drop()`.
+- the network's end came: `client.hang_up(code, reason)`, with whatever code it gave (None, 0
+  or 1005 for a close without a code, 1006 when the peer vanished); `client.drop()` is the same
+  as `hang_up(1006)`. Both do nothing on a socket that is closed already.
 
 A peer that does not read is not waited for: when more than 4 MiB or 10,000 messages wait for
 it, the socket is closed with 1013 and what waited is thrown away.
@@ -78,6 +79,7 @@ class LocalSocket:
 
     __slots__ = (
         "_attachment",
+        "_called_close",
         "_got_close",
         "_is_accepted",
         "_is_gone",
@@ -99,6 +101,7 @@ class LocalSocket:
         self._reader: asyncio.Future[None] | None = None
         self._attachment: str | bytes | None = None
         self._is_accepted = False
+        self._called_close = False
         self._sent_close = False
         self._got_close = False
         self._is_gone = False
@@ -128,9 +131,11 @@ class LocalSocket:
         Raises:
             TypeError: not str or bytes, or this end was closed.
         """
-        if self._sent_close:
+        if self._called_close:
             raise TypeError("Can't call WebSocket send() after close().")
-        self._out(_checked(message))
+        checked = _checked(message)
+        if not self._sent_close:
+            self._out(checked)
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """
@@ -141,6 +146,7 @@ class LocalSocket:
             ValueError: the reason is longer than 123 bytes.
         """
         check_close(code, reason)
+        self._called_close = True
         self.echo_close(Closed(NO_CODE if code is None else code, reason))
 
     def echo_close(self, closed: Closed) -> None:
@@ -148,6 +154,13 @@ class LocalSocket:
         if not self._sent_close:
             self._sent_close = True
             self._out(closed)
+
+    def hang_up(self, code: int | None, reason: str = "") -> None:
+        """End with what the network said; for the host, which cannot choose the code."""
+        if code == ABNORMAL:
+            self.drop()
+        else:
+            self.echo_close(Closed(code or NO_CODE, reason))
 
     def drop(self) -> None:
         """End without a close frame: the network is gone."""
