@@ -12,8 +12,8 @@ class LineReader:
     Cuts a stream into lines.
 
     LF and CRLF end a line, the last line may lack an end, byte order marks at the start of a line
-    are dropped, blank lines are counted and not returned. A line longer than *limit* bytes is
-    returned as None and its bytes are thrown away as they come.
+    are dropped, blank lines are counted and not returned. A line longer than *limit* bytes (without
+    mark and end, with any blanks) is returned as None and its bytes are thrown away as they come.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,9 +45,11 @@ class LineReader:
 
     def _take(self, piece: bytes, lines: list[tuple[int, bytes | None]]) -> None:
         self.line_no += 1
-        line = piece.removeprefix(_BOM).strip(b" \t\r")
+        # Measured with the blanks around it: a line whose blanks were thrown away unread, because
+        # they came in an earlier chunk, must not be judged otherwise than one that came whole.
+        line = piece.removeprefix(_BOM).removesuffix(b"\r")
         if self._skipping or len(line) > self._limit:
             self._skipping = False
             lines.append((self.line_no, None))
-        elif line:
+        elif line := line.strip(b" \t\r"):
             lines.append((self.line_no, line))
