@@ -1,0 +1,1 @@
+"""The portable core, module by module and through the pipeline."""

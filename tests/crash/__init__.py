@@ -1,0 +1,1 @@
+"""Children that are killed in the middle of their work."""

@@ -1,0 +1,1 @@
+"""The laptop host: configuration, aiohttp, adapters."""

@@ -1,0 +1,1 @@
+"""Slices, through the doors of a running host."""

@@ -1,0 +1,176 @@
+"""The real host in this process: aiohttp on a free port over embedded stores."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
+
+from worker.app import Worker
+from worker.caller import issue
+from worker.codec import b64url
+from worker.entry.config import load_config
+from worker.entry.host import make_app
+from worker.entry.open_env import Opened, open_env
+from worker.env import Env
+from worker.routes import ROUTES, Route, RouteTable
+
+ROOT = Path(__file__).parents[2]
+SECRETS = {
+    "SIGNING_KEYS": f"new:{b64url(b'n' * 32)},old:{b64url(b'o' * 32)}",
+    "CURSOR_KEY": b64url(b"c" * 32),
+    "PSEUDONYM_KEY": b64url(b"p" * 32),
+}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+# One turn of the loop may cost this much processor time. (Not the clock on the wall: a machine
+# that is busy with other things must not make a test fail.)
+TURN_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+    def lines(self) -> list[Any]:
+        """Return the body as NDJSON."""
+        return [json.loads(one) for one in self.body.split(b"\n") if one]
+
+
+@dataclass(slots=True)
+class RunningHost:
+    """A host that answers at *url*; `log` holds the lines that it wrote."""
+
+    url: str
+    port: int
+    opened: Opened
+    session: ClientSession
+    log: list[str]
+    slowest_turn: float = 0.0
+
+    @property
+    def env(self) -> Env:
+        """The bag that the handlers see."""
+        return self.opened.env
+
+    def token(self, *scopes: str, subject: str = "tester") -> str:
+        """Return an access token."""
+        keys = self.env.settings.signing_keys
+        return issue(keys, subject, list(scopes), self.env.tools.now(), 15)
+
+    def bearer(self, *scopes: str, subject: str = "tester") -> dict[str, str]:
+        """Return the header that carries such a token."""
+        return {"Authorization": f"Bearer {self.token(*scopes, subject=subject)}"}
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Send a request and read the answer to its end; it is not decompressed."""
+        async with self.session.request(method, self.url + path, **options) as response:
+            return await read(response)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        """GET *path*."""
+        return await self.ask("GET", path, **options)
+
+    async def send_profiles(
+        self,
+        body: Any,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        subject: str = "tester",
+    ) -> Answer:
+        """POST *body* to the import door with a token that may."""
+        sent = {**NDJSON, **self.bearer("profiles:import", subject=subject), **(headers or {})}
+        return await self.ask("POST", "/api/profiles/import" + query, data=body, headers=sent)
+
+    async def report(self, import_id: str) -> dict[str, Any]:
+        """Return the report of an import that there is."""
+        answer = await self.get(
+            f"/api/profiles/import/report?id={import_id}", headers=self.bearer("profiles:import")
+        )
+        assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def stored(self) -> list[dict[str, Any]]:
+        """Return every stored profile, as the export door tells."""
+        answer = await self.get(
+            "/api/profiles/export", headers=self.bearer("profiles:export", "profiles:read")
+        )
+        assert answer.status == 200
+        return answer.lines()
+
+    async def total(self) -> int:
+        """Return the number of profiles, as the count door tells."""
+        return int((await self.get("/api/profiles/count")).json()["total"])
+
+    def watch(self, import_id: str) -> Any:
+        """Open the progress socket of an import (a context manager)."""
+        query = f"id={import_id}&token={self.token('profiles:import')}"
+        return self.session.ws_connect(f"{self.url}/api/profiles/import/progress?{query}")
+
+    def requests_logged(self) -> list[dict[str, Any]]:
+        """Return the request lines of the log."""
+        events = [json.loads(one) for one in self.log]
+        return [event for event in events if event["event"] == "request"]
+
+
+async def read(response: ClientResponse) -> Answer:
+    """Read *response* to its end."""
+    return Answer(response.status, response.headers, await response.read())
+
+
+async def messages(socket: ClientWebSocketResponse) -> list[dict[str, Any]]:
+    """Return what *socket* says until it is closed."""
+    return [json.loads(message.data) async for message in socket]
+
+
+@contextlib.asynccontextmanager
+async def running_host(
+    state: Path, routes: Iterable[Route] = ROUTES, **variables: str
+) -> AsyncIterator[RunningHost]:
+    """Run a host over *state*; on leaving, fail when it held the loop for too long."""
+    config = load_config(ROOT / "wrangler_compat.toml")
+    log: list[str] = []
+    opened = await open_env(config, state, {**config.variables, **SECRETS, **variables}, log.append)
+    runner = web.AppRunner(
+        make_app(Worker(RouteTable(routes)), opened.env),
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        shutdown_timeout=5,
+    )
+    async with contextlib.AsyncExitStack() as exits:
+        exits.push_async_callback(opened.close)
+        await runner.setup()
+        exits.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await opened.actors.start()
+        port = runner.addresses[0][1]
+        session = await exits.enter_async_context(ClientSession(auto_decompress=False))
+        host = RunningHost(f"http://127.0.0.1:{port}", port, opened, session, log)
+        guard = asyncio.create_task(_watch_turns(host))
+        yield host
+        guard.cancel()
+        await opened.actors.close()
+    assert host.slowest_turn < TURN_SECONDS, f"the loop stood for {host.slowest_turn:.3f} s"
+
+
+async def _watch_turns(host: RunningHost) -> None:
+    """Note the most processor time that this thread used between two turns of this task."""
+    while True:
+        before = time.thread_time()
+        await asyncio.sleep(0.005)
+        host.slowest_turn = max(host.slowest_turn, time.thread_time() - before)
