@@ -161,6 +161,7 @@ class EmbeddedDatabase(D1Database):
             calls,
             is_heavy=is_heavy,
             is_alone=any(plan.is_alone for plan in plans),
+            is_atomic=len(calls) == 1 and len(plans[0].statements) == 1,
         )
         self._commits += 1
         self._size = pages * PAGE_BYTES
@@ -314,6 +315,7 @@ async def open_database(path: Path) -> D1Database:
     Raises:
         sqlite3.Error: the file cannot be opened, or is not a database.
     """
-    connection = open_connection(path, timeout=0.0, autocheckpoint_pages=0)
+    connection = open_connection(path, autocheckpoint_pages=0)
+    connection.execute("PRAGMA busy_timeout = 0").fetchone()  # the loop never waits for a lock
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     return EmbeddedDatabase(path, _prepare(connection, INLINE_STEPS), pages * PAGE_BYTES)

@@ -132,16 +132,18 @@ class SqliteFile:
         *args: Any,
         is_heavy: bool = False,
         is_alone: bool = False,
+        is_atomic: bool = False,
     ) -> "asyncio.Future[T]":
         """
         Run *work* with a handle and *args* inside a transaction; await the result.
 
         The work may run more than once; only one run is committed. A heavy one goes
-        to the writer lane at once, one that is alone shares no transaction.
+        to the writer lane at once, one that is alone shares no transaction, an atomic
+        one is a single statement.
         """
         self._check_open()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writes.add(Job(future, work, args, key, is_alone), is_heavy=is_heavy)
+        self._writes.add(Job(future, work, args, key, is_alone, is_atomic), is_heavy=is_heavy)
         return future
 
     def count_bytes(self, size: int) -> None:

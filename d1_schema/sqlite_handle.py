@@ -136,6 +136,8 @@ class Job:
     """What the memo of slow statements knows it by; None is never remembered."""
     is_alone: bool = False
     """Must not share its transaction: what it sets would reach the neighbours."""
+    is_atomic: bool = False
+    """Is one statement, which SQLite undoes by itself when it fails: saves a savepoint."""
     result: Any = None
     error: Exception | None = None
 
@@ -192,12 +194,15 @@ def _run_job(
 ) -> bool:
     """Run one job; False when the transaction did not survive it."""
     job.result = job.error = None
+    has_savepoint = not (is_single or job.is_atomic)
+    before = handle.connection.total_changes
     try:
-        if not is_single:
+        if has_savepoint:
             handle.own(_SAVE)
         job.result = job.work(handle, *job.args)
-        if not is_single:
+        if has_savepoint:
             handle.own(_RELEASE)
+        return True
     except sqlite3.Error as error:
         if is_for_lane(error):
             handle.rollback()
@@ -206,15 +211,17 @@ def _run_job(
         job.error = explain(error, handle)
     except Exception as error:  # whatever the work raises belongs to its caller
         job.error = error
-    if job.error is None:
-        return True
     if handle.connection.in_transaction and not is_single:
-        handle.deadline, deadline = math.inf, handle.deadline
-        handle.own(_UNDO)
-        handle.own(_RELEASE)
-        handle.deadline = deadline
-        return True
-    # Alone, or SQLite rolled back by itself (disk full, I/O error, out of memory).
+        if has_savepoint:
+            handle.deadline, deadline = math.inf, handle.deadline
+            handle.own(_UNDO)
+            handle.own(_RELEASE)
+            handle.deadline = deadline
+            return True
+        if handle.connection.total_changes == before:
+            return True
+        # RAISE(FAIL) and OR FAIL leave half of a statement done: undo it with the rest.
+    # SQLite may also have rolled back by itself (disk full, I/O error, OR ROLLBACK).
     handle.rollback()
     outcome.settled.append(job)
     return False
