@@ -1,0 +1,111 @@
+"""`edgekeep dev`: runs the host on this machine. `edgekeep version` says what it is."""
+
+import shutil
+import socket
+from argparse import ArgumentTypeError, Namespace
+from pathlib import Path
+
+from scripts.cli.outcome import BUSY, OK, CliError, tell
+from scripts.cli.place import DEFAULT_PORT, Place, add_place
+from scripts.cli.verbs import Verbs
+
+# What a state directory may hold, and what --reset removes of it: everything but the secrets, which
+# say who may come in and not what is stored.
+_OURS = frozenset({"kv", "d1", "r2", "durable", "host.lock", "host.json"})
+_KEPT = frozenset({".dev.vars", ".DS_Store"})
+
+
+def add(verbs: Verbs) -> None:
+    """Add `dev` and `version`."""
+    parser = verbs.add(
+        "dev",
+        _dev,
+        "Run Edgekeep on this machine.\n\n"
+        "Development secrets are made on the first run: in .dev.vars beside the configuration for\n"
+        "the usual state directory, in DIR/.dev.vars for any other (--state DIR).",
+        ["edgekeep dev", "edgekeep dev --port 9000 --state /tmp/trial --reset"],
+    )
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: 8788")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--reset", action="store_true", help="remove everything that is stored there, then start"
+    )
+    add_place(parser)
+    verbs.add(
+        "version", _version, "Print the version.", ["edgekeep version", "edgekeep version --debug"]
+    )
+
+
+def _dev(options: Namespace) -> int:
+    place = Place.of(options)
+    _check_port(options.host, options.port)
+    config, variables = place.config, place.variables
+    if options.reset:
+        reset(place)
+    from worker.entry.host import serve
+
+    return serve(config, place.state, variables, host=options.host, port=options.port)
+
+
+def _version(options: Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"edgekeep {version('edgekeep')}")
+    return OK
+
+
+def reset(place: Place) -> None:
+    """
+    Remove what is stored in the state of *place*.
+
+    Raises `CliError` for a directory that holds other things than ours, or is in use.
+    """
+    state = place.state
+    if not state.exists():
+        return
+    if not state.is_dir() or state.is_symlink():
+        raise CliError(f"{state} is not a plain directory; nothing was removed.")
+    names = {entry.name for entry in state.iterdir()}
+    strangers = sorted(names - _OURS - _KEPT)
+    if strangers:
+        raise CliError(
+            f"{state} does not look like a state directory (it holds {strangers[0]}); "
+            "nothing was removed."
+        )
+    with place.alone("reset it"):
+        # The lock goes last: while it is there nobody else starts in a half-removed state.
+        for name in sorted(names & _OURS - {"host.lock"}):
+            _remove(state / name)
+    tell(f"edgekeep: removed what was stored in {state}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ArgumentTypeError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Find out before anything is opened or removed whether the address can be had."""
+    try:
+        family, kind, _proto, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise CliError(f"{host} is not an address of this machine.") from None
+    except OSError as error:
+        raise CliError(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Another program may have the "
+            "port: stop it, or choose another with --port.",
+            BUSY,
+        ) from None

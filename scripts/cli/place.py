@@ -1,0 +1,132 @@
+"""
+Where a verb works: the configuration, the state directory, its secrets and its host.
+
+The configuration is wrangler_compat.toml in the current directory, otherwise that of the checkout
+this command was installed from. The state is `.edgekeep` beside it unless --state names another.
+"""
+
+import contextlib
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.cli.outcome import BUSY, CliError
+
+if TYPE_CHECKING:
+    from worker.entry.config import Config
+    from worker.settings import Settings
+
+CONFIG_NAME = "wrangler_compat.toml"
+STATE_NAME = ".edgekeep"
+DEFAULT_PORT = 8788
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def add_place(parser: ArgumentParser) -> None:
+    """Give *parser* the options that every verb with a state has."""
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help=f"state directory (default: {STATE_NAME} beside the configuration)",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"configuration (default: {CONFIG_NAME} here, otherwise that of the checkout)",
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A configuration and a state directory. Properties raise what `worker.entry` raises."""
+
+    config_path: Path
+    state: Path
+
+    @classmethod
+    def of(cls, options: Namespace) -> "Place":
+        """Return the place that the options of `add_place` name."""
+        config_path: Path | None = options.config
+        if config_path is None:
+            here = Path.cwd() / CONFIG_NAME
+            config_path = here if here.exists() else _CHECKOUT / CONFIG_NAME
+        state: Path | None = options.state
+        if state is None:
+            state = config_path.absolute().parent / STATE_NAME
+        return cls(config_path, state.absolute())
+
+    @cached_property
+    def config(self) -> "Config":
+        """The configuration, read and judged."""
+        from worker.entry.config import load_config
+
+        return load_config(self.config_path)
+
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """All variables; development secrets that are missing are made first."""
+        from worker.entry.dev_vars import dev_vars_path, gather_variables, make_dev_vars
+
+        path = dev_vars_path(self.config, self.state)
+        given = gather_variables(self.config, path, os.environ)
+        if given.get("ENVIRONMENT") == "production":
+            return given
+        try:
+            made = make_dev_vars(path, os.urandom)
+        except OSError as error:
+            raise CliError(f"{path} cannot be written: {error.strerror}.") from None
+        return gather_variables(self.config, path, os.environ) if made else given
+
+    @property
+    def settings(self) -> "Settings":
+        """The settings of the Worker in this place."""
+        from worker.settings import Settings
+
+        return Settings.load(self.variables)
+
+    @property
+    def url(self) -> str:
+        """Where the host of this state answers; the usual address when none runs."""
+        try:
+            about = json.loads((self.state / "host.json").read_text())
+            return str(about["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"http://127.0.0.1:{DEFAULT_PORT}"
+
+    @contextlib.contextmanager
+    def alone(self, purpose: str) -> Iterator[None]:
+        """Keep hosts away from the state meanwhile; raises `CliError` when one is there."""
+        import fcntl
+
+        self.state.mkdir(parents=True, exist_ok=True)
+        with (self.state / "host.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CliError(
+                    f"Another Edgekeep process uses the state in {self.state}; stop it before "
+                    f"you {purpose}.",
+                    BUSY,
+                ) from None
+            yield
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a host (or a verb that works alone) holds the state now."""
+        import fcntl
+
+        try:
+            with (self.state / "host.lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False

@@ -1,0 +1,148 @@
+"""`edgekeep profiles move`: all profiles from one store to the other, verified."""
+
+import asyncio
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from scripts.cli.outcome import OK, REFUSED, CliError
+from scripts.cli.place import Place, add_place
+from scripts.cli.progress import Progress
+from scripts.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from worker.env import Env
+    from worker.profiles.store import ProfileStore, Row
+
+_BATCH = 500
+_STORES = ("kv", "d1")
+
+_ABOUT = """\
+Copy all profiles from one store to the other, compare both, then tell how to switch.
+
+Works on the state directory while no server runs on it, so that nothing is
+imported behind its back. It may be stopped and run again at any time. Where
+both stores hold a profile, the store that PROFILE_STORE names wins."""
+
+
+def add(profiles: Verbs) -> None:
+    """Add `move`."""
+    parser = profiles.add(
+        "move",
+        _move,
+        _ABOUT,
+        [
+            "edgekeep profiles move --from kv --to d1",
+            "edgekeep profiles move --from kv --to d1 --delete-source",
+        ],
+    )
+    parser.add_argument("--from", dest="source", choices=_STORES, required=True)
+    parser.add_argument("--to", dest="target", choices=_STORES, required=True)
+    parser.add_argument(
+        "--delete-source", action="store_true", help="empty the old store after the comparison"
+    )
+    add_place(parser)
+
+
+def _move(options: Namespace) -> int:
+    if options.source == options.target:
+        raise CliError("--from and --to name the same store.")
+    place = Place.of(options)
+    with place.alone("move profiles"):
+        asyncio.run(_run(place, options.source, options.target, options.delete_source))
+    if place.settings.profile_store != options.target:
+        print(
+            f"To switch, set PROFILE_STORE = {json.dumps(options.target)} below [vars] in "
+            f"{place.config.path} and start the server again."
+        )
+    return OK
+
+
+async def _run(place: Place, source: str, target: str, delete: bool) -> None:
+    from worker.entry.open_env import open_env
+    from worker.profiles.store import open_store
+
+    opened = await open_env(place.config, place.state, place.variables, _to_stderr)
+    try:
+        env = opened.env
+        old, new = open_store(env, source), open_store(env, target)
+        keep = env.settings.profile_store == target
+        copied, kept = await _copy(old, new, f"move-{source}-{target}", keep)
+        checked = await _compare(old, new, keep)
+        print(f"{copied:,} profiles copied from {source} to {target}, {kept:,} were there.")
+        print(f"Compared: all {checked:,} are in {target}.")
+        if delete:
+            print(f"{await _empty(env, old, source):,} profiles deleted from {source}.")
+    finally:
+        await opened.close()
+
+
+async def _copy(
+    old: "ProfileStore", new: "ProfileStore", import_id: str, keep: bool
+) -> tuple[int, int]:
+    """Copy what differs; with *keep*, what *new* has stays. Returns (copied, left alone)."""
+    copied = kept = size = 0
+    with Progress("profiles", None, verb="moving") as progress:
+        async for rows in _batches(old):
+            there = await asyncio.gather(*(new.get(row.profile_id) for row in rows))
+            fresh = [
+                row
+                for row, has in zip(rows, there, strict=True)
+                if has is None or (has != row.document and not keep)
+            ]
+            await new.put_many(fresh, import_id, int(time.time() * 1000))
+            copied += len(fresh)
+            kept += len(rows) - len(fresh)
+            size += sum(len(row.document) for row in rows)
+            progress.sent(size)
+    return copied, kept
+
+
+async def _compare(old: "ProfileStore", new: "ProfileStore", keep: bool) -> int:
+    """Return the number of profiles of *old*, each found in *new*; raises `CliError`."""
+    checked = 0
+    async for rows in _batches(old):
+        there = await asyncio.gather(*(new.get(row.profile_id) for row in rows))
+        for row, has in zip(rows, there, strict=True):
+            if has is None or (has != row.document and not keep):
+                raise CliError(
+                    f"{row.profile_id} did not arrive as it was; nothing was deleted. "
+                    "Run the move again.",
+                    REFUSED,
+                )
+        checked += len(rows)
+    return checked
+
+
+async def _empty(env: "Env", old: "ProfileStore", kind: str) -> int:
+    """Delete every profile of *old*; returns how many."""
+    deleted = 0
+    nothing: list[Row] = []
+    while rows := await anext(aiter(_batches(old)), nothing):
+        if kind == "kv":
+            keys = [f"profile:{row.profile_id}" for row in rows]
+            await asyncio.gather(*(env.profiles_kv.delete(key) for key in keys))
+        else:
+            ids = json.dumps([row.profile_id for row in rows])
+            statement = "DELETE FROM profiles WHERE profile_id IN (SELECT value FROM json_each(?))"
+            await env.db.prepare(statement).bind(ids).run()
+        deleted += len(rows)
+    return deleted
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line)
+
+
+async def _batches(store: "ProfileStore") -> "AsyncIterator[Sequence[Row]]":
+    rows: list[Row] = []
+    async for row in store.documents():
+        rows.append(row)
+        if len(rows) == _BATCH:
+            yield rows
+            rows = []
+    if rows:
+        yield rows

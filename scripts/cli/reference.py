@@ -1,0 +1,91 @@
+"""`edgekeep docs`: writes docs/settings.md and docs/errors.md from the tables in the code."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.cli.outcome import OK, PARTLY, CliError, tell
+from scripts.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from worker.errors import Problem
+
+_MADE = "<!-- Made by `edgekeep docs` from {source}; a test holds both together. -->\n"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def add(verbs: Verbs) -> None:
+    """Add `docs`."""
+    parser = verbs.add(
+        "docs",
+        _docs,
+        "Write docs/settings.md and docs/errors.md from the tables in the code.",
+        ["edgekeep docs", "edgekeep docs --check"],
+    )
+    parser.add_argument("--check", action="store_true", help="only compare; 1 when out of date")
+
+
+def _docs(options: Namespace) -> int:
+    stale = [
+        path
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if options.check and stale:
+        names = ", ".join(path.name for path in stale)
+        raise CliError(f"Out of date: {names}. Run: edgekeep docs", PARTLY)
+    for path in stale:
+        path.write_text(pages()[path], encoding="utf-8")
+        tell(f"wrote {path}")
+    return OK
+
+
+def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
+    """Return the text of each generated page by its path."""
+    return {
+        checkout / "docs" / "settings.md": "\n".join(_settings()),
+        checkout / "docs" / "errors.md": "\n".join(_errors()),
+    }
+
+
+def _settings() -> Iterator[str]:
+    from worker.settings import SETTINGS
+
+    yield "# Settings\n"
+    yield _MADE.format(source="worker/settings.py")
+    yield (
+        "Values come from `[vars]` of wrangler_compat.toml, over them `.dev.vars` (or the\n"
+        "platform's secrets), over them, on a host, the environment. Secrets have no default:\n"
+        "`edgekeep dev` makes development secrets, which a production start refuses.\n"
+    )
+    yield "| Name | Kind | Default | Meaning |\n|---|---|---|---|"
+    for row in SETTINGS:
+        kind = "secret" if row.secret else row.kind
+        default = f"`{row.default}`" if row.default else "none"
+        yield f"| `{row.name}` | {kind} | {default} | {row.help.replace('|', '&#124;')} |"
+    yield ""
+
+
+def _errors() -> Iterator[str]:
+    from worker.errors import Problem
+
+    yield "# Errors\n"
+    yield _MADE.format(source="worker/errors.py")
+    yield (
+        "Every refusal is a problem document (RFC 9457, `application/problem+json`) with `type`,\n"
+        "`title`, `status`, `error` and `request_id`, mostly `detail`, and `errors` where fields\n"
+        "or lines are at fault. `error` is the stable code below; build on it, not on texts.\n"
+    )
+    yield "| Status | `error` | Title | When |\n|---|---|---|---|"
+    codes = {problem.code: problem for problem in _family(Problem)}
+    for problem in sorted(codes.values(), key=lambda each: (each.status, each.code)):
+        when = " ".join((problem.__doc__ or "").split())
+        yield f"| {problem.status} | `{problem.code}` | {problem.title} | {when} |"
+    yield ""
+
+
+def _family(root: "type[Problem]") -> "Iterator[type[Problem]]":
+    for child in root.__subclasses__():
+        yield child
+        yield from _family(child)

@@ -1,0 +1,106 @@
+"""The client side of the verbs that talk to a running server."""
+
+import contextlib
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scripts.cli.access import development_token
+from scripts.cli.outcome import REFUSED, UNREACHABLE, CliError
+from scripts.cli.place import Place, add_place
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+# Long enough for an import's commit, short enough to notice a server that is gone, in seconds.
+_CONNECT_SECONDS = 5
+
+
+def add_server(parser: ArgumentParser) -> None:
+    """Give *parser* the options of a verb that talks to a server."""
+    parser.add_argument(
+        "--url", help="the server (default: the host of the state, else http://127.0.0.1:8788)"
+    )
+    parser.add_argument(
+        "--token", help="access token (default: made here when the server is on this machine)"
+    )
+    add_place(parser)
+
+
+class Target:
+    """A server and what lets us in."""
+
+    def __init__(self, options: Namespace, scope: str) -> None:
+        place = Place.of(options)
+        self.url = (options.url or place.url).rstrip("/")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise CliError(f"{self.url} is not an address like http://127.0.0.1:8788.")
+        self._token = options.token or self._own_token(place, scope, parts.hostname)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every request."""
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def session(self, **timeouts: float) -> AbstractAsyncContextManager["ClientSession"]:
+        """Yield a client session that carries the token; see `reach`."""
+        return reach(self.url, self.headers, **timeouts)
+
+    @staticmethod
+    def _own_token(place: Place, scope: str, host: str) -> str:
+        if not scope or not _is_loopback(host):
+            return ""
+        return development_token(place, [scope])
+
+
+@contextlib.asynccontextmanager
+async def reach(
+    url: str, headers: Mapping[str, str] | None = None, **timeouts: float
+) -> AsyncIterator["ClientSession"]:
+    """Yield a client session on *url*; connection failures inside become a `CliError`."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, **timeouts)
+    try:
+        async with aiohttp.ClientSession(url + "/", headers=headers, timeout=timeout) as session:
+            yield session
+    except aiohttp.ClientConnectorError as error:
+        raise CliError(
+            f"{url} cannot be reached ({error.strerror or 'no answer'}). "
+            "Is it running? Start it with: edgekeep dev",
+            UNREACHABLE,
+        ) from None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        text = str(error) or type(error).__name__
+        raise CliError(f"The connection to {url} broke: {text}.", UNREACHABLE) from None
+
+
+async def read_json(response: "ClientResponse") -> Any:
+    """Return the JSON of a successful *response*; raises `CliError` with the server's reason."""
+    if response.status >= 400:
+        raise await refusal(response)
+    return await response.json(content_type=None)
+
+
+async def refusal(response: "ClientResponse") -> CliError:
+    """Return what the problem document of *response* says, as a sentence."""
+    try:
+        problem = await response.json(content_type=None)
+        text = ": ".join(filter(None, (problem.get("title"), problem.get("detail"))))
+    except (ValueError, AttributeError):
+        text = response.reason or "no reason given"
+    code = UNREACHABLE if response.status in (502, 503, 504) else REFUSED
+    return CliError(f"{text.rstrip('.')} (HTTP {response.status}).", code)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
