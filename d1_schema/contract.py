@@ -163,9 +163,9 @@ class D1Statement:
         Raises:
             D1Error: the statement failed.
         """
-        (rows,) = await self.runner.run_batch([(self.sql, self.parameters)])
-        lists: list[list[Any]] = [list(rows.columns)] if column_names else []
-        lists.extend(map(list, rows.rows))
+        columns, rows = await self.runner.run_raw(self.sql, self.parameters)
+        lists: list[list[Any]] = [list(columns)] if column_names else []
+        lists.extend(map(list, rows))
         return lists
 
 
@@ -213,6 +213,17 @@ class D1Runner(ABC):
         self, sql: str, parameters: tuple[Parameter, ...]
     ) -> tuple[Sequence[str], Sequence[Value]] | None:
         """Primitive: run one statement; return columns and first row, or None."""
+
+    async def run_raw(
+        self, sql: str, parameters: tuple[Parameter, ...]
+    ) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
+        """
+        Primitive: run one statement; return columns and rows, columns of one name kept apart.
+
+        Of its own only where `run_batch` tells rows by name, as Cloudflare's binding does.
+        """
+        (found,) = await self.run_batch([(sql, parameters)])
+        return found.columns, found.rows
 
     @abstractmethod
     async def run_batch(
