@@ -9,6 +9,7 @@ older one gets single reads instead. Unlike the local stores: see docs/edge.md.
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kv.contract import KVError, KVKey, KVNamespace, KVPage, KVRow, KVStored
@@ -50,7 +51,7 @@ class EdgeNamespace(KVNamespace):
                 answer = _bulk_answer(found)
             else:
                 single = list(keys)
-        read = await interop.all_of([lambda key=key: self._read(key, None) for key in single])
+        read = await interop.all_of([partial(self._read, key, None) for key in single])
         for key, stored in zip(single, read, strict=True):
             if stored is not None:
                 answer[key] = stored
@@ -72,7 +73,7 @@ class EdgeNamespace(KVNamespace):
     async def _write_many(self, rows: Sequence[KVRow]) -> None:
         # Concurrent writes have no order, so of equal keys only the last is sent.
         last = {row.key: row for row in rows}
-        await interop.all_of([lambda row=row: self._write(row) for row in last.values()])
+        await interop.all_of([partial(self._write, row) for row in last.values()])
 
     async def _remove(self, key: str) -> None:
         await self._call("DELETE", "delete", key)
@@ -108,7 +109,7 @@ def _metadata(found: Any) -> str | None:
 
 def _bulk_answer(found: Any) -> dict[str, KVStored]:
     answer: dict[str, KVStored] = {}
-    pairs = interop.to_json(interop.js_global("Array")["from"](found))
+    pairs = interop.to_json(getattr(interop.js_global("Array"), "from")(found))
     for key, entry in pairs:
         if entry is not None and entry["value"] is not None:
             kept = entry.get("metadata")
