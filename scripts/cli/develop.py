@@ -1,11 +1,11 @@
-"""`edgekeep dev`: runs the host on this machine. `edgekeep version` says what it is."""
+"""`edgekeep dev`: runs the host on this machine."""
 
 import shutil
 import socket
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
-from scripts.cli.outcome import BUSY, OK, CliError, tell
+from scripts.cli.outcome import BUSY, CliError, tell
 from scripts.cli.place import DEFAULT_PORT, Place, add_place
 from scripts.cli.verbs import Verbs
 
@@ -16,7 +16,7 @@ _KEPT = frozenset({".dev.vars", ".DS_Store"})
 
 
 def add(verbs: Verbs) -> None:
-    """Add `dev` and `version`."""
+    """Add `dev`."""
     parser = verbs.add(
         "dev",
         _dev,
@@ -31,9 +31,6 @@ def add(verbs: Verbs) -> None:
         "--reset", action="store_true", help="remove everything that is stored there, then start"
     )
     add_place(parser)
-    verbs.add(
-        "version", _version, "Print the version.", ["edgekeep version", "edgekeep version --debug"]
-    )
 
 
 def _dev(options: Namespace) -> int:
@@ -45,13 +42,6 @@ def _dev(options: Namespace) -> int:
     from worker.entry.host import serve
 
     return serve(config, place.state, variables, host=options.host, port=options.port)
-
-
-def _version(options: Namespace) -> int:
-    from importlib.metadata import version
-
-    print(f"edgekeep {version('edgekeep')}")
-    return OK
 
 
 def reset(place: Place) -> None:

@@ -8,23 +8,9 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from importlib import import_module
 
-from scripts.cli import (
-    access,
-    cron_verbs,
-    d1_verbs,
-    develop,
-    durable_verbs,
-    kv_verbs,
-    profiles_export,
-    profiles_import,
-    profiles_move,
-    profiles_read,
-    r2_verbs,
-    reference,
-    sample,
-)
 from scripts.cli.outcome import BROKEN_PIPE, EXIT_CODES, INTERRUPTED, USAGE, CliError, tell
 from scripts.cli.verbs import Verbs
 
@@ -40,9 +26,27 @@ examples:
 Each verb explains itself: edgekeep VERB --help
 """
 
+# Each verb or group of verbs: its module in this package, and its line in the list.
+_VERBS = {
+    "dev": ("develop", "run the server on this machine"),
+    "sample": ("sample", "write demo profiles"),
+    "import": ("profiles_import", "import profiles into a running server"),
+    "report": ("import_report", "print the report of an import"),
+    "export": ("profiles_export", "export every profile as NDJSON"),
+    "profiles": ("profiles_read", "read, list, count and move profiles"),
+    "token": ("access", "print an access token for this machine"),
+    "kv": ("kv_verbs", "look into and touch KV namespaces"),
+    "d1": ("d1_verbs", "run SQL and migrations on D1 databases"),
+    "r2": ("r2_verbs", "look into and touch R2 buckets"),
+    "durable": ("durable_verbs", "tell which actors have something stored"),
+    "cron": ("cron_verbs", "list schedules and run one now"),
+    "docs": ("reference", "write the generated pages of docs/"),
+    "version": ("about", "print the version"),
+}
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser with every verb."""
+
+def make_parser(given: Collection[str]) -> argparse.ArgumentParser:
+    """Return the parser: the verbs in *given* with all they take, the others by name."""
     parser = argparse.ArgumentParser(
         prog="edgekeep",
         description=_ABOUT,
@@ -51,20 +55,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show the trace of a failure")
     verbs = Verbs(parser)
-    develop.add(verbs)
-    access.add(verbs)
-    profiles_import.add(verbs)
-    profiles_export.add(verbs)
-    sample.add(verbs)
-    profiles = verbs.group("profiles", "read, count and move profiles")
-    profiles_read.add(profiles, verbs)
-    profiles_move.add(profiles)
-    kv_verbs.add(verbs)
-    d1_verbs.add(verbs)
-    r2_verbs.add(verbs)
-    durable_verbs.add(verbs)
-    cron_verbs.add(verbs)
-    reference.add(verbs)
+    for name, (module, about) in _VERBS.items():
+        if name in given:
+            import_module(f"scripts.cli.{module}").add(verbs)
+        else:
+            verbs.mention(name, about)
     return parser
 
 
@@ -73,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # --debug is taken wherever it stands.
     debug = "--debug" in given
-    options = make_parser().parse_args([word for word in given if word != "--debug"])
+    options = make_parser(given).parse_args([word for word in given if word != "--debug"])
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`edgekeep profiles get|list|count` and `edgekeep report`: look at what the server has."""
+"""`edgekeep profiles get|list|count`: look at what the server has."""
 
 import asyncio
 import json
@@ -6,16 +6,18 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from typing import Any
 
-from scripts.cli.outcome import OK, PARTLY, CliError, show_json, table
-from scripts.cli.profiles_import import error_rows
+from scripts.cli import profiles_move
+from scripts.cli.outcome import OK, PARTLY, CliError, show_json
 from scripts.cli.server import Target, add_server, read_json, refusal
 from scripts.cli.verbs import Verbs
 
 _PAGE = 1000
 
 
-def add(profiles: Verbs, verbs: Verbs) -> None:
-    """Add `get`, `list`, `count` to *profiles* and `report` to *verbs*."""
+def add(verbs: Verbs) -> None:
+    """Add the group `profiles`."""
+    profiles = verbs.group("profiles", "read, list, count and move profiles")
+    profiles_move.add(profiles)
     get = profiles.add(
         "get",
         _get,
@@ -38,16 +40,9 @@ def add(profiles: Verbs, verbs: Verbs) -> None:
         "Print the number of profiles.",
         ["edgekeep profiles count", "edgekeep profiles count --json"],
     )
-    report = verbs.add(
-        "report",
-        _report,
-        "Print the report of an import: what was stored, and each line that was refused.",
-        ["edgekeep report imp_20261121080000_a1b2c3d4", "edgekeep report imp_… --json"],
-    )
-    report.add_argument("id", metavar="ID", help="the import id")
-    for parser in (listing, count, report):
+    for parser in (listing, count):
         parser.add_argument("--json", action="store_true", help="for scripts")
-    for parser in (get, listing, count, report):
+    for parser in (get, listing, count):
         add_server(parser)
 
 
@@ -104,42 +99,19 @@ async def _collect(options: Namespace) -> tuple[list[str], str | None]:
 
 
 def _count(options: Namespace) -> int:
-    counted = asyncio.run(_fetch(options, "", "api/profiles/count", {}))
+    async def fetch() -> Any:
+        async with (
+            Target(options, "").session() as session,
+            session.get("api/profiles/count") as response,
+        ):
+            return await read_json(response)
+
+    counted = asyncio.run(fetch())
     if options.json:
         show_json(counted)
     else:
         print(counted["total"])
     return OK
-
-
-def _report(options: Namespace) -> int:
-    query = {"id": options.id}
-    report = asyncio.run(_fetch(options, "profiles:import", "api/profiles/import/report", query))
-    if options.json:
-        show_json(report)
-        return OK
-    failure = f" ({report['failure']})" if report.get("failure") else ""
-    print(f"{report['import_id']}: {report['state']}{failure}, {report['mode']} mode")
-    print(f"started {report['started_at']}, last change {report['updated_at']}")
-    print(
-        f"{report['lines_total']:,} lines: {report['profiles_stored']:,} profiles stored, "
-        f"{report['lines_invalid']:,} lines refused"
-    )
-    if report["errors"]:
-        print("\n" + table(error_rows(report["errors"]), ("line", "path", "message")))
-    if report["errors_truncated"]:
-        print(f"… of {report['errors_total']:,} errors; the rest was not kept.")
-    return OK
-
-
-async def _fetch(options: Namespace, scope: str, path: str, query: dict[str, str]) -> Any:
-    async with (
-        Target(options, scope).session() as session,
-        session.get(path, params=query) as response,
-    ):
-        if response.status == 404:
-            raise CliError("There is no such report; reports are kept for a limited time.", PARTLY)
-        return await read_json(response)
 
 
 def _limit(text: str) -> int:

@@ -27,6 +27,10 @@ class Verbs:
         parser.set_defaults(run=run)
         return parser
 
+    def mention(self, name: str, about: str) -> None:
+        """List the verb *name* without what it takes."""
+        self._verbs.add_parser(name, help=about)
+
     def group(self, name: str, about: str) -> "Verbs":
         """Add a group of verbs and return it."""
         return Verbs(self._verbs.add_parser(name, help=about, description=f"Verbs that {about}."))
