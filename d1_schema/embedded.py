@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import aiosqlite
 
 from d1_schema.contract import D1Database, D1Error, D1Meta, D1Rows, D1Session
+from d1_schema.local_session import LocalSession
 from d1_schema.plan import Plan
 from d1_schema.sqlite_dialect import describe, install_authorizer, open_connection
 from d1_schema.sqlite_file import SqliteFile
@@ -251,7 +252,7 @@ class EmbeddedDatabase(D1Database):
 
     def with_session(self, constraint: str | None = None) -> D1Session:
         """See the contract. There are no replicas: every session sees the newest rows."""
-        return EmbeddedSession(self, constraint)
+        return LocalSession(self, constraint)
 
     async def bookmark(self) -> str:
         """
@@ -274,38 +275,6 @@ def _count_opening(handle: Handle) -> int:
     count: int = (handle.own("PRAGMA user_version")[0] + 1) & 0x7FFFFFFF
     handle.own(f"PRAGMA user_version = {count:d}")
     return count
-
-
-class EmbeddedSession(D1Session):
-    """A session of an embedded database."""
-
-    def __init__(self, database: EmbeddedDatabase, constraint: str | None) -> None:
-        self._database = database
-        is_bookmark = constraint not in (None, "", "first-primary", "first-unconstrained")
-        self._bookmark = constraint if is_bookmark else None
-
-    def get_bookmark(self) -> str | None:
-        """See the contract."""
-        return self._bookmark
-
-    async def run_first(
-        self, sql: str, parameters: tuple[Parameter, ...]
-    ) -> tuple[Sequence[str], Sequence[Value]] | None:
-        """See the contract."""
-        found = await self._database.run_first(sql, parameters)
-        await self._move_on()
-        return found
-
-    async def run_batch(
-        self, statements: Sequence[tuple[str, tuple[Parameter, ...]]]
-    ) -> list[D1Rows]:
-        """See the contract."""
-        rows = await self._database.run_batch(statements)
-        await self._move_on()
-        return rows
-
-    async def _move_on(self) -> None:
-        self._bookmark = max(self._bookmark or "", await self._database.bookmark())
 
 
 async def open_database(path: Path) -> D1Database:

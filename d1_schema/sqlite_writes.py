@@ -9,6 +9,7 @@ goes to the writer lane; meanwhile the light ones wait, and take turns with it.
 """
 
 import asyncio
+import contextlib
 import math
 import sqlite3
 import time
@@ -67,6 +68,11 @@ class WriteQueue:
         """True while the lane may hold the write lock: the loop keeps away from it."""
         self._lane_task: asyncio.Task[None] | None = None
         self._lane: Lane | None = None
+        self._keeper: Lane | None = None
+        """Copies the WAL: its syncs must not hold up a write that needs the lane."""
+        self._copy_task: asyncio.Task[None] | None = None
+        self._restart_version: int | None = None
+        """Set when the WAL is copied and can start anew: the database's user_version."""
         self._wal_pages = 0.0
         self._has_written = False
 
@@ -100,7 +106,7 @@ class WriteQueue:
             self._memo.remember(job.key)
         self._heavy.extend(outcome.late)
         self._settle(outcome)
-        if self._heavy or self._wal_pages > CHECKPOINT_PAGES:
+        if self._heavy:
             self._wake_lane()
         self._flush_soon()
 
@@ -116,19 +122,22 @@ class WriteQueue:
             self._has_written = True
             # A small write changes a leaf of the table, one of an index, and at times more.
             self._wal_pages += 3 * len(outcome.settled)
+            if self._wal_pages > CHECKPOINT_PAGES and self._copy_task is None:
+                self._copy_task = asyncio.get_running_loop().create_task(self._copy_wal())
 
     def _wake_lane(self) -> None:
         if self._lane_task is None:
-            self._is_gated = bool(self._heavy)
+            self._is_gated = True
             self._lane_task = asyncio.get_running_loop().create_task(self._work_in_lane())
 
     async def _work_in_lane(self) -> None:
         try:
-            while self._heavy or self._wal_pages > CHECKPOINT_PAGES:
+            while self._heavy or self._restart_version is not None:
+                self._is_gated = True
+                if self._restart_version is not None:
+                    await self._restart_wal()
                 if self._heavy:
                     await self._run_heavy()
-                else:
-                    await self._checkpoint()
                 # Light writes that waited take a turn, or heavy ones would starve them.
                 self._is_gated = False
                 self._flush()
@@ -138,7 +147,6 @@ class WriteQueue:
             self._flush_soon()
 
     async def _run_heavy(self) -> None:
-        self._is_gated = True
         jobs = _next_group(self._heavy)
         try:
             lane = await self._opened_lane()
@@ -175,25 +183,32 @@ class WriteQueue:
             self._lane = await self._open_lane()
         return self._lane
 
-    async def _checkpoint(self) -> None:
+    async def _copy_wal(self) -> None:
         """
-        Copy the WAL into the file, off the loop, in two steps.
+        Copy the WAL into the file, off the loop, while writes go on.
 
-        The first step does the bulk while writes go on. The second keeps them back
-        for the little that came meanwhile, so that the WAL starts from its beginning
-        again, and makes the first write to it: that one syncs the new header, which
-        would otherwise fall to a write on the loop.
+        Then the lane keeps writes back for the little that came meanwhile, so that
+        the WAL starts from its beginning again, and makes the first write to it:
+        that one syncs the new header, which would otherwise fall to the loop.
         """
         self._wal_pages = 0.0
         try:
-            lane = await self._opened_lane()
-            version = await lane.run(partial(_copy_wal, lane.handle))
-            self._is_gated = True
-            await lane.run(partial(_restart_wal, lane.handle, version))
+            if self._keeper is None:
+                self._keeper = await self._open_lane()
+            self._restart_version = await self._keeper.run(partial(_copy, self._keeper.handle))
+            self._wake_lane()
         except sqlite3.Error:
-            # Another process holds the lock, or the disk is full. Nothing is lost: the
-            # WAL stays as it is, and the next thousand pages bring the next attempt.
+            # The disk is full, or another process is at it. Nothing is lost: the WAL
+            # stays as it is, and the next pages bring the next attempt.
             return
+        finally:
+            self._copy_task = None
+
+    async def _restart_wal(self) -> None:
+        version, self._restart_version = self._restart_version, None
+        with contextlib.suppress(sqlite3.Error):  # as above
+            lane = await self._opened_lane()
+            await lane.run(partial(_restart, lane.handle, version or 0))
 
     async def close(self) -> None:
         """
@@ -201,11 +216,14 @@ class WriteQueue:
 
         The last connection to close copies the WAL and syncs; that is the lane's.
         """
-        while self._light or self._heavy or self._lane_task:
-            if self._lane_task:
-                await asyncio.wait([self._lane_task])
+        while self._light or self._heavy or self._lane_task or self._copy_task:
+            tasks = [task for task in (self._lane_task, self._copy_task) if task]
+            if tasks:
+                await asyncio.wait(tasks)
             else:
                 await asyncio.sleep(0)
+        if self._keeper is not None:
+            await self._keeper.close_lane()
         lane = await self._opened_lane() if self._has_written else self._lane
         self._inline.close()
         if lane is not None:
@@ -220,13 +238,13 @@ def _next_group(queue: deque[Job]) -> list[Job]:
     return group
 
 
-def _copy_wal(handle: Handle) -> int:
+def _copy(handle: Handle) -> int:
     handle.own("PRAGMA wal_checkpoint(PASSIVE)")
     version: int = handle.own("PRAGMA user_version")[0]
     return version
 
 
-def _restart_wal(handle: Handle, version: int) -> None:
+def _restart(handle: Handle, version: int) -> None:
     # Two statements only: writes wait meanwhile, and each statement may have to wait
     # several times for Python's lock while the loop is busy.
     handle.own("PRAGMA wal_checkpoint(PASSIVE)")

@@ -46,7 +46,7 @@ __all__ = [
 
 STREAM_CHUNK: Final = 64 * 1024
 """Bytes in one piece of a value read as a stream."""
-SLICE_ROWS: Final = 500
+SLICE_ROWS: Final = 256
 SLICE_BYTES: Final = 1024 * 1024
 """`put_many` hands over at most so many rows and about so many bytes at a time."""
 
