@@ -1,0 +1,86 @@
+"""The server end of a WebSocket at the edge, in the words of `durable.contract.WebSocket`."""
+
+from typing import Any
+
+from durable.contract import MAX_ATTACHMENT_BYTES
+from durable.edge_values import from_stored, js_data, socket_errors
+from durable.errors import SocketStateError
+from durable.values import encode, stored_size
+
+
+class EdgeSocket:
+    """One end. Two wrappers of one JavaScript socket are equal."""
+
+    __slots__ = ("js",)
+
+    def __init__(self, js_socket: Any) -> None:
+        self.js = js_socket
+        """The JavaScript WebSocket itself, for a Response or for `accept_web_socket`."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EdgeSocket) and bool(self.js == other.js)
+
+    def __hash__(self) -> int:
+        # Proxies of one JavaScript object have no common hash; equality decides.
+        return hash(EdgeSocket)
+
+    @property
+    def ready_state(self) -> int:
+        """1 open, 2 closing, 3 closed."""
+        return int(self.js.readyState)
+
+    def send(self, message: str | bytes) -> None:
+        """Send *message*; it leaves when earlier writes are durable. TypeError after `close`."""
+        with socket_errors():
+            self.js.send(js_data(_checked(message)))
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close. InvalidAccessError for a code that may not be sent."""
+        with socket_errors():
+            if code is None:
+                self.js.close()
+            else:
+                self.js.close(code, reason)
+
+    def serialize_attachment(self, value: Any) -> None:
+        """
+        Keep *value* (plain data) with the socket across hibernation.
+
+        Raises:
+            SocketStateError: longer than 16,384 bytes. DataCloneError when not plain data.
+        """
+        encoded = encode(value)
+        size = stored_size(encoded)
+        if size > MAX_ATTACHMENT_BYTES:
+            raise SocketStateError(
+                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
+                f"'attachment' was {size} bytes."
+            )
+        with socket_errors():
+            self.js.serializeAttachment(js_data(encoded))
+
+    def deserialize_attachment(self) -> Any:
+        """Return a fresh copy of what was kept, or None."""
+        with socket_errors():
+            return from_stored(self.js.deserializeAttachment())
+
+
+def _checked(message: object) -> str | bytes:
+    if isinstance(message, (bytearray, memoryview)):
+        return bytes(message)
+    if not isinstance(message, (str, bytes)):
+        raise TypeError(f"A message must be str or bytes, not {type(message).__name__}.")
+    return message
+
+
+def socket_pair() -> tuple[EdgeSocket, EdgeSocket]:
+    """Return (client end, server end) of a new pair: `Tools.socket_pair` of the edge."""
+    from js import WebSocketPair
+
+    client, server = WebSocketPair.new().object_values()
+    return EdgeSocket(client), EdgeSocket(server)
+
+
+def js_socket(socket: Any) -> Any:
+    """Return the JavaScript socket, whether it comes wrapped or bare."""
+    return socket.js if isinstance(socket, EdgeSocket) else socket
