@@ -3,8 +3,8 @@ Durable Objects of Cloudflare behind our contract: the Worker's side and the obj
 
 The Worker wraps a raw namespace binding: `EdgeNamespace(env.ROOM, crossing)`. The entry module
 makes one Workers class of each portable actor class and exports it under the class_name of
-wrangler.toml: `make_actor_class(Room, make_env, crossing)`. Requests and responses pass through a
-`Crossing` that the entry gives us, because bindings do not know the Worker.
+wrangler.toml: `make_actor_class(Room, make_env, make_crossing)`. Requests and responses pass
+through a `Crossing` that the entry gives us, because bindings do not know the Worker.
 
 Calls go through one JavaScript method, `edgekeepCall(text) -> text` (`durable/edge_calls.py`). Seen
 in Cloudflare's runtime: only names without a leading underscore are callable, and the runtime
@@ -130,13 +130,16 @@ def _as_reset(error: Exception) -> Exception:
 
 
 def make_actor_class(
-    portable_class: type[DurableObject], make_env: Callable[[Any], Any], crossing: Crossing
+    portable_class: type[DurableObject],
+    make_env: Callable[[Any, Any], Any],
+    make_crossing: Callable[[Any], Crossing],
 ) -> Any:
     """
     Return the Workers class that runs *portable_class*, under the same name.
 
-    *make_env* receives the raw JavaScript env of the object and returns the actor's env. Call this
-    from the entry module only: it imports `workers`, which exists in the edge runtime alone.
+    *make_env* receives the raw JavaScript env and ctx of an instance and returns the actor's env;
+    *make_crossing* receives the ctx (its `waitUntil` keeps streamed bodies going). Call this from
+    the entry module only: it imports `workers`, which exists in the edge runtime alone.
     """
     from workers import DurableObject as WorkersObject
 
@@ -145,10 +148,10 @@ def make_actor_class(
 
         def __init__(self, ctx: Any, env: Any) -> None:
             super().__init__(ctx, env)
-            context = EdgeContext(unwrapped(ctx, "_ctx"))
-            self._events = ActorEvents(
-                portable_class(context, make_env(unwrapped(env, "_env"))), crossing
-            )
+            js_ctx = unwrapped(ctx, "_ctx")
+            actor_env = make_env(unwrapped(env, "_env"), js_ctx)
+            actor = portable_class(EdgeContext(js_ctx), actor_env)
+            self._events = ActorEvents(actor, make_crossing(js_ctx))
 
         async def fetch(self, request: Any) -> Any:
             return await self._events.fetch(unwrapped(request, "js_object"))
