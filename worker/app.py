@@ -61,7 +61,8 @@ class Worker:
                 if route is None:
                     raise MethodNotAllowed(headers={"Allow": resource.allow})
                 caller = identify(request, route.who, env)
-                actor_uid = caller.uid(env)
+                if caller.known:
+                    actor_uid = caller.uid(env)
                 response = await route.handler(request, caller, env)
         except Problem as problem:
             response = refusal(problem, request_id)
@@ -72,8 +73,10 @@ class Worker:
         if env.settings.cors_origins:
             _allow_origin(request, response, env)
         path = resource.path if resource is not None else "(none)"
-        took = env.tools.now() - started
-        env.log.request(request.method, path, response.status, took, request_id, actor_uid)
+        ended = env.tools.now()
+        env.log.request(
+            request.method, path, response.status, started, ended, request_id, actor_uid
+        )
         return response
 
     async def scheduled(self, cron: str, env: Env) -> bool:

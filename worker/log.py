@@ -34,23 +34,28 @@ class Log:
         method: str,
         route: str,
         status: int,
-        seconds: float,
+        started: float,
+        ended: float,
         request_id: str,
         actor_uid: str | None,
     ) -> None:
-        """Write the line of one finished request. Made by hand: this runs for each of them."""
+        """
+        Write the line of one finished request; *started* and *ended* are epoch seconds.
+
+        Made by hand: this runs for each of them.
+        """
         if method not in METHODS:
             method = "OTHER"
         actor = f',"actor_uid":"{actor_uid}"' if actor_uid else ""
         self._write(
-            f'{{"ts":"{self._time()}","level":"info","event":"request",{self._labels},'
+            f'{{"ts":"{self._time(ended)}","level":"info","event":"request",{self._labels},'
             f'"method":"{method}","route":"{route}","status":{status},'
-            f'"ms":{seconds * 1000:.2f},"request_id":"{request_id}"{actor}}}\n'
+            f'"ms":{(ended - started) * 1000:.2f},"request_id":"{request_id}"{actor}}}\n'
         )
 
     def event(self, level: str, event: str, **members: Any) -> None:
         """Write one event; *members* are for machines and must hold nothing personal."""
-        head = {"ts": self._time(), "level": level, "event": event}
+        head = {"ts": self._time(self._now()), "level": level, "event": event}
         line = json.dumps({**head, **members}, separators=(",", ":"), default=str)
         self._write(f"{line[:-1]},{self._labels}}}\n")
 
@@ -68,8 +73,7 @@ class Log:
             trace = trace.tb_next
         self.event("error", event, exception=type(error).__name__, at=frames[-6:], **members)
 
-    def _time(self) -> str:
-        now = self._now()
+    def _time(self, now: float) -> str:
         second = int(now)
         if second != self._second:
             self._second = second

@@ -15,6 +15,7 @@ from worker.web import HeaderMap, Request, Response
 # Below this a compressed answer saves less than a network packet.
 _COMPRESS_BYTES = 1024
 _COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/problem+json", "text/")
+_VARY = "Accept-Encoding"
 _SOCKET_MESSAGE_BYTES = 32 * 1024 * 1024
 _HEARTBEAT_SECONDS = 30
 
@@ -67,9 +68,10 @@ async def send(raw: web.Request, response: Response) -> web.StreamResponse:
     response.headers["Server"] = "edgekeep"
     body = response.body
     if body is None or isinstance(body, bytes):
+        compress = body is not None and len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
         answer = web.Response(body=body, status=response.status, headers=response.headers)
-        if body and len(body) >= _COMPRESS_BYTES:
-            _compress(raw, answer)
+        if compress:
+            answer.enable_compression(web.ContentCoding.gzip)
         return answer
     return await _stream(raw, response, body)
 
@@ -77,8 +79,10 @@ async def send(raw: web.Request, response: Response) -> web.StreamResponse:
 async def _stream(
     raw: web.Request, response: Response, body: AsyncIterator[bytes]
 ) -> web.StreamResponse:
+    compress = _compresses(raw, response)
     answer = web.StreamResponse(status=response.status, headers=response.headers)
-    _compress(raw, answer)
+    if compress:
+        answer.enable_compression(web.ContentCoding.gzip)
     async with aclosing(body) as chunks:  # type: ignore[type-var]
         await answer.prepare(raw)
         if raw.method != "HEAD":
@@ -92,14 +96,14 @@ async def _stream(
     return answer
 
 
-def _compress(raw: web.Request, answer: web.StreamResponse) -> None:
-    if not answer.content_type.startswith(_COMPRESSIBLE):
-        return
-    answer.headers["Vary"] = ", ".join(
-        filter(None, (answer.headers.get("Vary"), "Accept-Encoding"))
-    )
-    if _takes_gzip(raw.headers.get("Accept-Encoding", "")):
-        answer.enable_compression(web.ContentCoding.gzip)
+def _compresses(raw: web.Request, response: Response) -> bool:
+    """Whether to compress; an answer that might be is marked with Vary for caches."""
+    headers = response.headers
+    if not headers.get("Content-Type", "").startswith(_COMPRESSIBLE):
+        return False
+    headers["Vary"] = f"{headers['Vary']}, Accept-Encoding" if "Vary" in headers else _VARY
+    accepted = raw.headers.get("Accept-Encoding")
+    return accepted is not None and _takes_gzip(accepted)
 
 
 def _takes_gzip(accept: str) -> bool:

@@ -98,6 +98,11 @@ class KvProfileStore:
                 return
 
 
+_GET = "SELECT document FROM profiles WHERE profile_id = ?"
+_PAGE = "SELECT profile_id FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
+_DOCUMENTS = (
+    "SELECT profile_id, document FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT 200"
+)
 # One bound parameter carries many rows (D1 binds at most 100), and SQLite unpacks it in C.
 _UPSERT = """
 INSERT INTO profiles (profile_id, schema_version, document, created_at, imported_at, import_id)
@@ -118,18 +123,10 @@ class D1ProfileStore:
 
     def __init__(self, db: D1Database) -> None:
         self._db = db
-        self._get = db.prepare("SELECT document FROM profiles WHERE profile_id = ?")
-        self._page = db.prepare(
-            "SELECT profile_id FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
-        )
-        self._documents = db.prepare(
-            "SELECT profile_id, document FROM profiles WHERE profile_id > ? "
-            "ORDER BY profile_id LIMIT 200"
-        )
 
     async def get(self, profile_id: str) -> str | None:
         """Return the document of *profile_id*, or None."""
-        document: str | None = await self._get.bind(profile_id).first("document")
+        document: str | None = await self._db.prepare(_GET).bind(profile_id).first("document")
         return document
 
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
@@ -150,7 +147,7 @@ class D1ProfileStore:
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids after *position* (the last id of the page before)."""
-        rows = await self._page.bind(position or "", limit + 1).raw()
+        rows = await self._db.prepare(_PAGE).bind(position or "", limit + 1).raw()
         ids = [str(row[0]) for row in rows[:limit]]
         return ids, ids[-1] if len(rows) > limit else None
 
@@ -162,7 +159,7 @@ class D1ProfileStore:
         """Yield every profile in order of its id."""
         after = ""
         while True:
-            rows = await self._documents.bind(after).raw()
+            rows = await self._db.prepare(_DOCUMENTS).bind(after).raw()
             for profile_id, document in rows:
                 yield Row(profile_id, document)
             if not rows:
