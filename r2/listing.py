@@ -161,15 +161,15 @@ def encode_cursor(last: bytes) -> str:
 
 
 def decode_cursor(cursor: object) -> bytes | None:
-    """Return where *cursor* stands; None for None and for what is no cursor."""
+    """Return where *cursor* stands, None for None; what is no cursor stands at the start."""
     if cursor is None:
         return None
     if not isinstance(cursor, str):
         raise TypeError(f"cursor is a str, not {type(cursor).__name__}.")
     try:
-        return base64.b64decode(cursor, validate=True) or None
+        return base64.b64decode(cursor, validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return b""
 
 
 def _parse_include(include: object) -> set[str]:
