@@ -86,28 +86,33 @@ class Gate:
         while self.is_closed:
             await self.wait()
 
-    async def hold(self, section: Section, inside: "asyncio.Task[Any] | None") -> None:
+    def take(
+        self, section: Section, inside: "asyncio.Task[Any] | None"
+    ) -> "asyncio.Future[None] | None":
         """
-        Close the gate for all but *section*.
+        Close the gate for all but *section*, or queue for it.
 
         *inside* is the task that asks. When it holds the gate already, the new section nests
-        within; otherwise it queues.
+        within. Returns None when *section* has the gate, else what `hold` waits for.
         """
-        if not self._held and not self._queue:
+        if (not self._held and not self._queue) or (self._held and self._held[-1].task is inside):
             self._held.append(section)
-            return
-        if self._held and self._held[-1].task is inside:
-            self._held.append(section)
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            return None
         if self._queue is None:
             self._queue = deque()
-        entry = (section, turn)
-        self._queue.append(entry)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((section, granted))
+        return granted
+
+    async def hold(self, section: Section, granted: "asyncio.Future[None] | None") -> None:
+        """Wait until *section*, which was taken or queued by `take`, has the gate."""
+        if granted is None:
+            return
         try:
-            await turn
+            await granted
         except BaseException:
-            if entry in self._queue:
+            entry = (section, granted)
+            if self._queue is not None and entry in self._queue:
                 self._queue.remove(entry)
             else:
                 self.release(section)

@@ -207,8 +207,9 @@ class Instance:
             inside = asyncio.current_task()
         except RuntimeError:
             inside = None
-        work = self._section(section, fn, inside)
-        task = self.keep_alive(work)
+        # Closed from this moment on, not from the task's first step.
+        granted = self.gate.take(section, inside)
+        task = self.keep_alive(self._section(section, fn, granted))
         section.task = task
         return task
 
@@ -216,11 +217,11 @@ class Instance:
         self,
         section: Section,
         fn: Callable[[], Awaitable[Any]],
-        inside: "asyncio.Task[Any] | None",
+        granted: "asyncio.Future[None] | None",
     ) -> Any:
         CURRENT_INSTANCE.set(self)
         CURRENT_TURN.set(section.turn)
-        await self.gate.hold(section, inside)
+        await self.gate.hold(section, granted)
         timer = self.limit_section()
         try:
             assert section.turn is not None

@@ -24,10 +24,12 @@ class LocalCursor(SqlCursor):
 
     __slots__ = ("_next", "_rows", "column_names", "rows_read", "rows_written")
 
-    def __init__(self, columns: list[str], rows: list[list[Any]], written: int) -> None:
+    def __init__(
+        self, columns: list[str], rows: list[list[Any]], rows_read: int, rows_written: int
+    ) -> None:
         self.column_names = columns
-        self.rows_read = len(rows) if columns else 0
-        self.rows_written = written
+        self.rows_read = rows_read
+        self.rows_written = rows_written
         self._rows = rows
         self._next = 0
 
@@ -70,7 +72,7 @@ class LocalSql(SqlStorage):
     def exec(self, sql: str, *bindings: Any) -> SqlCursor:
         values = [to_binding(value) for value in bindings]
         statements = _checked(sql, len(values))
-        cursor: SqlCursor = LocalCursor([], [], 0)
+        cursor: SqlCursor = LocalCursor([], [], 0, 0)
         for statement in statements:
             is_last = statement is statements[-1]
             cursor = self._run(statement, values if is_last else [])
@@ -106,7 +108,10 @@ class LocalSql(SqlStorage):
                 # INSERT OR ROLLBACK and RAISE(ROLLBACK) end our transaction too.
                 raise ObjectResetError(LOST)
         columns = [column[0] for column in cursor.description or ()]
-        return LocalCursor(columns, rows, connection.total_changes - before)
+        # SQLite counts the rows it visits, but Python cannot ask: rows that came from a table
+        # are the nearest there is.
+        rows_read = len(rows) if "FROM" in statement.words else 0
+        return LocalCursor(columns, rows, rows_read, connection.total_changes - before)
 
 
 def to_binding(value: Any) -> Any:

@@ -152,13 +152,14 @@ class LocalStorage(LocalOperations, ObjectStorage):
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T] | T]) -> T:
         task = asyncio.current_task()
         section = Section(CURRENT_TURN.get(), task)
-        await self._instance.gate.hold(section, task)
+        gate = self._instance.gate
+        await gate.hold(section, gate.take(section, task))
         timer = self._instance.limit_section()
         try:
             return await self._inside(fn)
         finally:
             timer.cancel()
-            self._instance.gate.release(section)
+            gate.release(section)
 
     async def _inside(self, fn: Callable[[Transaction], Awaitable[T] | T]) -> T:
         number = self._writes.begin()

@@ -10,14 +10,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from durable.storage_checks import (
-    MISSING,
-    Range,
-    check_alarm,
-    check_key,
-    check_range,
-    entries_of,
-)
+from durable.storage_checks import MISSING as MISSING
+from durable.storage_checks import Range as Range
+from durable.storage_checks import check_alarm as check_alarm
+from durable.storage_checks import check_key as check_key
+from durable.storage_checks import check_range as check_range
+from durable.storage_checks import entries_of as entries_of
 
 T = TypeVar("T")
 Row = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Conformance: one suite per contract, run on every adapter."""
