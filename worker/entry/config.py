@@ -232,7 +232,8 @@ class _Reader:
     # Complaints
 
     def _error(self, where: str, text: str) -> ConfigError:
-        return ConfigError(f"{self._path}: {where}: {text}.")
+        end = "" if text.endswith("?") else "."
+        return ConfigError(f"{self._path}: {where}: {text}{end}")
 
     def _refuse_doubles(self, where: str, names: Iterable[str]) -> None:
         seen: set[str] = set()

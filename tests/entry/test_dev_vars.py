@@ -1,0 +1,187 @@
+""".dev.vars: how it is read, and how development secrets come into it."""
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from worker.entry.config import Config, load_config
+from worker.entry.dev_vars import (
+    dev_vars_path,
+    gather_variables,
+    make_dev_vars,
+    read_dev_vars,
+)
+from worker.settings import SETTINGS, SettingError, Settings
+
+SECRETS = {row.name for row in SETTINGS if row.secret}
+
+
+def dice(count: int) -> bytes:
+    """Return bytes that are the same every time."""
+    return bytes(range(count))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file would be."""
+    return tmp_path / ".dev.vars"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A configuration with two variables, in a directory of its own."""
+    file = tmp_path / "wrangler_compat.toml"
+    file.write_text('name = "trial"\n[vars]\nPROFILE_STORE = "kv"\nIMPORT_REPORT_DAYS = "7"\n')
+    return load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("KEY=plain", "plain"),
+        ("KEY = spaced out ", "spaced out"),
+        ("export KEY=exported", "exported"),
+        ("KEY=before # a remark", "before"),
+        ('KEY="with # inside"', "with # inside"),
+        ("KEY='single # \\n kept'", "single # \\n kept"),
+        ('KEY="two\\nlines"', "two\nlines"),
+        ('KEY="really\ntwo"', "really\ntwo"),
+        ('KEY=`back "tick"`', 'back "tick"'),
+        ("KEY=", ""),
+        ("KEY=a=b", "a=b"),
+        ("  KEY=indented\r", "indented"),
+        ("KEY=first\nKEY=second", "second"),
+        ("# KEY=remark\nKEY=real", "real"),
+        ("no assignment here\nKEY=real", "real"),
+        ("\ufeffKEY=after a byte order mark", "after a byte order mark"),
+    ],
+)
+def test_a_line_is_read_as_wrangler_reads_it(path: Path, line: str, value: str) -> None:
+    """Quotes, remarks, export and repeated names mean what dotenv takes them for."""
+    path.write_text(line + "\n", encoding="utf-8")
+
+    assert read_dev_vars(path) == {"KEY": value}
+
+
+def test_a_missing_file_holds_nothing(path: Path) -> None:
+    """No file, no values, no error."""
+    assert read_dev_vars(path) == {}
+
+
+def test_the_first_run_makes_every_secret(path: Path) -> None:
+    """A new file holds each secret setting, usable in development, refused in production."""
+    assert make_dev_vars(path, dice)
+
+    values = read_dev_vars(path)
+    assert set(values) == SECRETS
+    assert Settings.load(values).signing_keys.current == "dev1"
+    with pytest.raises(SettingError, match="development key"):
+        Settings.load({**values, "ENVIRONMENT": "production"})
+
+
+def test_the_file_is_for_its_owner_only(path: Path) -> None:
+    """Whatever the umask, nobody else can read the secrets."""
+    before = os.umask(0)
+    try:
+        make_dev_vars(path, dice)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_second_run_changes_nothing(path: Path) -> None:
+    """A complete file is left as it is, to the byte."""
+    make_dev_vars(path, dice)
+    before = path.read_bytes()
+
+    assert not make_dev_vars(path, os.urandom)
+    assert path.read_bytes() == before
+
+
+def test_missing_rows_are_added_and_the_others_stay(path: Path) -> None:
+    """An older or hand-made file keeps its lines and gains what it lacks."""
+    path.write_text("# mine\nMINE=1\nCURSOR_KEY='own choice'", encoding="utf-8")
+
+    assert make_dev_vars(path, dice)
+
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# mine\nMINE=1\nCURSOR_KEY='own choice'\n")
+    assert set(read_dev_vars(path)) == SECRETS | {"MINE"}
+    assert read_dev_vars(path)["CURSOR_KEY"] == "own choice"
+
+
+def test_a_file_open_to_others_is_closed(path: Path) -> None:
+    """A complete file that others could read is made private."""
+    make_dev_vars(path, dice)
+    path.chmod(0o644)
+
+    make_dev_vars(path, dice)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_two_first_runs_at_once_agree_on_one_set_of_keys(path: Path) -> None:
+    """Whoever comes second takes the keys of the first."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: make_dev_vars(path, os.urandom), range(8)))
+
+    values = read_dev_vars(path)
+    assert set(values) == SECRETS
+    assert len(path.read_text().splitlines()) == len(SECRETS) + 2
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_nothing_is_left_behind_when_writing_fails(path: Path) -> None:
+    """A failure half-way leaves neither a file nor a draft."""
+
+    def no_dice(count: int) -> bytes:
+        if count == 32:
+            raise OSError("no entropy")
+        return bytes(count)
+
+    with pytest.raises(OSError, match="no entropy"):
+        make_dev_vars(path, no_dice)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_usual_state_has_its_secrets_where_wrangler_looks(config: Config) -> None:
+    """`.edgekeep` beside the configuration goes with `.dev.vars` beside the configuration."""
+    home = config.path.parent
+
+    assert dev_vars_path(config, home / ".edgekeep") == home / ".dev.vars"
+
+
+def test_another_state_has_secrets_of_its_own(config: Config, tmp_path: Path) -> None:
+    """Two states never share a key."""
+    assert dev_vars_path(config, tmp_path / "trial") == tmp_path / "trial" / ".dev.vars"
+
+
+def test_the_environment_wins_over_dev_vars_and_these_over_the_file(
+    config: Config, path: Path
+) -> None:
+    """[vars] < .dev.vars < environment."""
+    path.write_text("IMPORT_REPORT_DAYS=8\nACCESS_TOKEN_MINUTES=5\n")
+
+    gathered = gather_variables(config, path, {"ACCESS_TOKEN_MINUTES": "6"})
+
+    assert gathered == {
+        "PROFILE_STORE": "kv",
+        "IMPORT_REPORT_DAYS": "8",
+        "ACCESS_TOKEN_MINUTES": "6",
+    }
+
+
+def test_only_our_own_names_are_taken_from_the_environment(config: Config, path: Path) -> None:
+    """A shell full of other variables does not leak into the Worker."""
+    environ = {"PATH": "/bin", "AWS_SECRET": "x", "EDGEKEEP_KV": "redis://h", "ENVIRONMENT": "e"}
+
+    gathered = gather_variables(config, path, environ)
+
+    assert "PATH" not in gathered
+    assert "AWS_SECRET" not in gathered
+    assert gathered["EDGEKEEP_KV"] == "redis://h"
+    assert gathered["ENVIRONMENT"] == "e"
