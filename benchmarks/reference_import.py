@@ -1,9 +1,9 @@
 """The yardstick for the NDJSON import: the least that any correct import has to do.
 
 ``python -m benchmarks.reference_import FILE DATABASE``: json.loads of each line, validation with
-the library that the host uses (with its own, native formats), and one SQLite executemany of all rows into a file in WAL mode
-with one commit. No HTTP, no report, no upgrade of old versions. Prints one JSON object with the
-rows, the seconds and the rows per second.
+the library that the host uses (and its native formats), and one SQLite executemany of all rows
+into a file in WAL mode with one commit. No HTTP, no report, no upgrade of old versions. Prints
+one JSON object with the rows, the seconds and the rows per second.
 """
 
 from __future__ import annotations
