@@ -1,5 +1,6 @@
 """Gunzip: gives back what was folded, refuses what is broken, stops at bombs."""
 
+import contextlib
 import gzip
 import random
 import time
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import BrokenCompression, PayloadTooLarge, Problem
+from worker.errors import BrokenCompression, PayloadTooLarge
 from worker.inflate import Gunzip
 from worker.limits import INFLATE_FREE_BYTES
 
@@ -57,10 +58,8 @@ def test_a_flipped_bit_gives_the_same_bytes_or_a_refusal(body: bytes, at: int, b
     """Damage is never passed on as data (a bit of the header may mean nothing)."""
     folded = bytearray(gzip.compress(body, mtime=0))
     folded[at % len(folded)] ^= 1 << bit
-    try:
+    with contextlib.suppress(BrokenCompression):
         assert unfold(bytes(folded), 50) == body
-    except Problem as problem:
-        assert problem.code == "broken_gzip"
 
 
 @pytest.mark.parametrize("garbage", [b"not gzip", b"\x1f\x8b", b"", b"\0\0\0\0", b"\x1f\x8b\x09"])
@@ -86,10 +85,13 @@ def test_a_bomb_is_stopped_long_before_it_is_unfolded() -> None:
     """A gigabyte of zeros in a megabyte stops near the free allowance, not at the limit."""
     bomb = gzip.compress(b"\0" * 64 * MIB)
     reader = Gunzip(1024 * MIB)
-    given_out = 0
-    with pytest.raises(PayloadTooLarge):
+    given_out, stopped = 0, False
+    try:
         for piece in reader.feed(bomb):
             given_out += len(piece)
+    except PayloadTooLarge:
+        stopped = True
+    assert stopped
     assert given_out <= max(INFLATE_FREE_BYTES, 200 * len(bomb)) + 256 * 1024
 
 
