@@ -203,6 +203,17 @@ async def all_of(work: Sequence[Callable[[], Awaitable[T]]], parallel: int = PAR
             task.cancel()
 
 
+def keep_alive(context: Any, task: "asyncio.Future[Any]") -> None:
+    """Tell *context*.waitUntil to wait for *task*; how the task ends is its own to report."""
+    from pyodide.ffi import create_once_callable
+
+    hooks: list[Any] = []
+    # A real Promise: a proxy of the task would not outlive this call on every Pyodide.
+    executor = create_once_callable(lambda resolve, _reject: hooks.append(resolve))
+    context.waitUntil(js_global("Promise").new(executor))
+    task.add_done_callback(lambda _done: hooks[0]())
+
+
 # Streams
 
 

@@ -1,0 +1,1 @@
+"""Tests inside real workerd: the portable modules where they are meant to run."""

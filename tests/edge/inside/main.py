@@ -1,0 +1,47 @@
+"""
+The entry of the test bundle: the edge entry, a door to single binding calls, and local rooms.
+
+TEST ONLY. This runtime (2024) has no Python Durable Objects and its Python cannot call methods of
+JavaScript ones, so the actors run on the laptop's runtime (durable/embedded.py) inside the Worker's
+own process, on a file system in memory. What that proves is said in docs/edge.md.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from durable.embedded import Actors
+from tests.edge.inside import door
+from worker import interop
+from worker.entry import edge
+from worker.entry.edge_tools import random_bytes
+from worker.env import Env
+from worker.routes import ACTORS
+from worker.schema_check import snake_case
+
+_DOOR = "/__edge_test_door"
+
+
+async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
+    """Answer a request, or a call of the suites."""
+    if str(js_request.url).endswith(_DOOR):
+        call = interop.to_bytes(await js_request.arrayBuffer())
+        outcome = await door.answer(call, js_env)
+        return interop.construct("Response", interop.buffer(outcome))
+    # Opened and closed with each request: a future of one request must not be settled by another.
+    actors = await Actors.open(
+        Path("/tmp/durable"), clock=time.time, random_bytes=random_bytes
+    )
+    try:
+        return await edge.answer(js_request, js_env, context, _rooms_of(actors))
+    finally:
+        await actors.close()
+
+
+def _rooms_of(actors: Actors) -> edge.Bind:
+    def bind(env: Env, js_env: Any, context: Any) -> None:
+        for class_name, factory in ACTORS.items():
+            slot = snake_case(class_name).removeprefix("_")
+            setattr(env, slot, actors.bind(class_name, factory, env))
+
+    return bind

@@ -1,0 +1,139 @@
+"""
+The Workers entry: the portable Worker on Cloudflare.
+
+Where the SDK module `workers` exists (every runtime since 2025) this module exports the class
+`Default` and one Durable Object class for each row of `ACTORS`; in the runtime of 2024, which knows
+neither, it exports `on_fetch`. Nothing is read, rolled or opened at import: Cloudflare freezes what
+import leaves behind (facts/bindings.md F8).
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from d1_schema.edge import EdgeDatabase
+from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
+from kv.edge import EdgeNamespace as EdgeKvNamespace
+from r2.edge import EdgeBucket
+from worker import interop
+from worker.app import Worker, refusal
+from worker.entry.edge_http import (
+    request_from_js,
+    request_to_js,
+    response_from_js,
+    response_to_js,
+)
+from worker.entry.edge_tools import EdgeTools, console_writer, random_bytes
+from worker.env import Env
+from worker.errors import InternalError
+from worker.log import Log
+from worker.routes import ACTORS, RouteTable
+from worker.settings import SETTINGS, SettingError, Settings
+
+_WORKER = Worker(RouteTable())
+# Read at the first event; variables and secrets cannot change within the life of an isolate.
+_SETTINGS: list[Settings] = []
+
+
+def settings_of(js_env: Any) -> Settings:
+    """Return the settings in variables and secrets; raises `SettingError`."""
+    if not _SETTINGS:
+        found = {row.name: interop.member(js_env, row.name) for row in SETTINGS}
+        given = {name: str(value) for name, value in found.items() if value is not None}
+        _SETTINGS.append(Settings.load(given))
+    return _SETTINGS[0]
+
+
+def crossing(context: Any) -> Crossing:
+    """Return how requests and responses reach an actor; *context* keeps streamed bodies going."""
+    keep_alive = EdgeTools(context).wait_until
+    return Crossing(
+        request_out=lambda request: request_to_js(request, keep_alive),
+        request_in=request_from_js,
+        response_out=lambda response: response_to_js(response, keep_alive),
+        response_in=response_from_js,
+    )
+
+
+Bind = Callable[[Env, Any, Any], None]
+
+
+def bind_actors(env: Env, js_env: Any, context: Any) -> None:
+    """Put the Durable Object namespaces of *js_env* into *env*."""
+    ways = crossing(context)
+    for slot in fields(Env):
+        if not slot.init:
+            namespace = getattr(js_env, slot.name.upper())
+            setattr(env, slot.name, EdgeNamespace(namespace, ways))
+
+
+def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
+    """
+    Return the bag for one event over the raw *js_env*; *context* is what has waitUntil.
+
+    Raises `SettingError` when the deployment lacks a setting.
+    """
+    settings = settings_of(js_env)
+    tools = EdgeTools(context)
+    labels = {"app": "edgekeep", "env": settings.environment, "platform": "edge"}
+    env = Env(
+        settings=settings,
+        log=Log(console_writer(), tools.now, labels),
+        tools=tools,
+        profiles_kv=EdgeKvNamespace(js_env.PROFILES_KV, tools.now),
+        import_report_kv=EdgeKvNamespace(js_env.IMPORT_REPORT_KV, tools.now),
+        idempotency_kv=EdgeKvNamespace(js_env.IDEMPOTENCY_KV, tools.now),
+        db=EdgeDatabase(js_env.DB),
+        blobs=EdgeBucket(js_env.BLOBS),
+        request_id=lambda: random_bytes(16).hex(),
+    )
+    bind(env, js_env, context)
+    return env
+
+
+async def answer(js_request: Any, js_env: Any, context: Any, bind: Bind = bind_actors) -> Any:
+    """Answer a JavaScript Request with a JavaScript Response. Never raises."""
+    try:
+        env = open_env(js_env, context, bind)
+    except SettingError as error:
+        # Its text names the setting and the remedy, never the value.
+        interop.js_global("console").error(str(error))
+        refused = refusal(InternalError(), random_bytes(16).hex())
+        return response_to_js(refused, EdgeTools(context).wait_until)
+    request = request_from_js(js_request)
+    response = await _WORKER.handle(request, env)
+    return response_to_js(response, env.tools.wait_until, method=request.method)
+
+
+async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
+    """Answer a request: the entry that the runtime of 2024 looks for."""
+    return await answer(js_request, js_env, context)
+
+
+def _make_default() -> Any:
+    """Return the Worker's class; the runtime finds it by the name Default."""
+    from workers import WorkerEntrypoint
+
+    class Default(WorkerEntrypoint):  # type: ignore[misc]  # the SDK is not installed on a laptop
+        """The names of these methods are Cloudflare's."""
+
+        async def fetch(self, request: Any) -> Any:
+            raw = unwrapped(request, "js_object")
+            return await answer(raw, unwrapped(self.env, "_env"), self.ctx)
+
+        async def scheduled(self, controller: Any, env: Any, ctx: Any) -> None:
+            opened = open_env(unwrapped(self.env, "_env"), self.ctx)
+            await _WORKER.scheduled(str(controller.cron), opened)
+
+    return Default
+
+
+__all__ = ["answer", "bind_actors", "crossing", "on_fetch", "open_env"]
+
+if importlib.util.find_spec("workers") is not None:
+    Default = _make_default()
+    for _name, _class in ACTORS.items():
+        globals()[_name] = make_actor_class(_class, open_env, crossing)
+    # main.py says `from worker.entry.edge import *`: these are what the runtime looks for.
+    __all__ += ["Default", *ACTORS]

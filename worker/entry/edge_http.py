@@ -1,0 +1,129 @@
+"""JavaScript requests in, core requests out, and back: bodies stream both ways."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from worker import interop
+from worker.errors import IncompleteBody
+from worker.interop import JsError
+from worker.web import HeaderMap, Headers, Request, Response
+
+KeepAlive = Callable[[Awaitable[Any]], None]
+
+# An address for requests between actors; no name server is ever asked for it.
+_INSIDE = "https://actor.edgekeep.invalid"
+# Statuses that may not have a body (RFC 9110 §15, Fetch "null body status").
+_BODYLESS = (101, 204, 205, 304)
+
+
+class JsHeaders:
+    """Reads header fields from a JavaScript Headers object when they are asked for."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of *name* in any case, or None."""
+        found = self.raw.get(name)
+        return None if interop.is_none(found) else str(found)
+
+
+class EdgeRequest(Request):
+    """A request whose body is still in JavaScript: handed on to an actor, it never comes here."""
+
+    __slots__ = ("js_body",)
+
+    def __init__(
+        self, method: str, path: str, query_string: str, headers: HeaderMap, js_body: Any
+    ) -> None:
+        super().__init__(method, path, query_string, headers)
+        self.js_body = js_body
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the body's chunks as they arrive."""
+        return _chunks(self.js_body)
+
+    def forward(self, path: str, query: Mapping[str, str]) -> Request:
+        """Return this request readdressed to an actor: same headers, same unread body."""
+        return EdgeRequest(self.method, path, urlencode(query), self.headers, self.js_body)
+
+
+async def _chunks(js_body: Any) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in interop.read_stream(js_body):
+            yield chunk
+    except JsError:
+        raise IncompleteBody("The connection ended before the body did.") from None
+
+
+def request_from_js(raw: Any) -> EdgeRequest:
+    """Return the core's request for a JavaScript Request."""
+    # The URL is absolute and normalised: scheme://host/path?query, without a fragment.
+    target = str(raw.url).partition("://")[2].partition("#")[0]
+    start = target.find("/")
+    path, _, query_string = (target[start:] if start >= 0 else "/").partition("?")
+    return EdgeRequest(str(raw.method), path, query_string, JsHeaders(raw.headers), raw.body)
+
+
+def request_to_js(request: Request, keep_alive: KeepAlive) -> Any:
+    """Return a JavaScript Request for the core's *request*, addressed to an actor."""
+    url = f"{_INSIDE}{request.path}"
+    if request.query_string:
+        url += f"?{request.query_string}"
+    options = interop.plain_object(method=request.method, headers=_js_headers(request.headers))
+    if request.method not in ("GET", "HEAD"):
+        if isinstance(request, EdgeRequest):
+            body = request.js_body
+        else:
+            body = interop.stream_of(aiter(request.stream()), keep_alive)
+        if not interop.is_none(body):
+            options.body = body
+    return interop.construct("Request", url, options)
+
+
+def _js_headers(headers: HeaderMap) -> Any:
+    if isinstance(headers, JsHeaders):
+        return headers.raw
+    made = interop.construct("Headers")
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            made.append(name, value)
+    return made
+
+
+def response_to_js(response: Response, keep_alive: KeepAlive, *, method: str = "GET") -> Any:
+    """Return a JavaScript Response; *keep_alive* receives the work of telling a streamed body."""
+    options = interop.plain_object(status=response.status)
+    options.headers = headers = interop.construct("Headers")
+    for name, value in response.headers.items():
+        headers.set(name, value)
+    if response.web_socket is not None:
+        options.webSocket = getattr(response.web_socket, "js", response.web_socket)
+    body: Any = None
+    if method != "HEAD" and response.status not in _BODYLESS:
+        if isinstance(response.body, bytes):
+            body = interop.buffer(response.body)
+        elif response.body is not None:
+            body = interop.stream_of(response.body, keep_alive)
+    # An absent body is undefined here; the constructor takes that like null.
+    return interop.construct("Response", body, options)
+
+
+async def response_from_js(raw: Any) -> Response:
+    """
+    Return the core's response for what an actor answered.
+
+    Its body is read whole: an actor answers with a report, not with a stream, and the caller may
+    keep the answer beyond the call.
+    """
+    headers = Headers()
+    for field in raw.headers:
+        headers.add(str(field[0]), str(field[1]))
+    web_socket = interop.member(raw, "webSocket")
+    body = None
+    if web_socket is None:
+        body = interop.to_bytes(await interop.call(raw, "arrayBuffer"))
+    return Response(body, int(raw.status), headers, web_socket)
