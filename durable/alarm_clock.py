@@ -38,11 +38,13 @@ class AlarmClock:
     def __init__(
         self,
         index: "AlarmIndex",
-        find: Callable[[str, str], "Cell | None"],
+        classes: Callable[[], list[str]],
+        find: Callable[[str, str], "Cell"],
         clock: Callable[[], float],
         log: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._index = index
+        self._classes = classes
         self._find = find
         self._clock = clock
         self._log = log
@@ -91,15 +93,13 @@ class AlarmClock:
 
     def _ring_overdue(self, now: float) -> None:
         skipped = len(self._ringing) + len(self._resets) + _MAX_RINGING
-        for key in self._index.overdue(int(now * 1000), skipped):
+        for key in self._index.overdue(self._classes(), int(now * 1000), skipped):
             if len(self._ringing) >= _MAX_RINGING:
                 return
             _, not_before = self._resets.get(key, (0, 0.0))
             if key in self._ringing or not_before > now:
                 continue
-            cell = self._find(*key)
-            if cell is not None:
-                self._ring(key, cell)
+            self._ring(key, self._find(*key))
 
     def _ring(self, key: Key, cell: "Cell") -> None:
         self._ringing.add(key)

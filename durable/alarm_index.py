@@ -7,6 +7,7 @@ time is entered before the object commits, a later one (or none) after. A kill i
 leaves an entry that is too early; ringing reads the truth and corrects the entry.
 """
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -62,11 +63,16 @@ class AlarmIndex:
                 (class_name, id, due_ms),
             )
 
-    def overdue(self, now_ms: int, limit: int) -> list[tuple[str, str]]:
-        """Return (class, id) of at most *limit* entries that are due, the oldest first."""
+    def overdue(self, classes: list[str], now_ms: int, limit: int) -> list[tuple[str, str]]:
+        """
+        Return (class, id) of at most *limit* entries that are due, the oldest first.
+
+        Entries of other *classes* stay: their code may be back at the next start.
+        """
         return self._connection.execute(
-            "SELECT class, id FROM alarms WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
-            (now_ms, limit),
+            "SELECT class, id FROM alarms WHERE due_ms <= ? "
+            "AND class IN (SELECT value FROM json_each(?)) ORDER BY due_ms LIMIT ?",
+            (now_ms, json.dumps(classes), limit),
         ).fetchall()
 
     def next_after(self, now_ms: int) -> int | None:

@@ -59,7 +59,9 @@ class Actors:
         self.before_commit = before_commit
         self.files = OpenFiles(directory, max_open_files)
         self.alarms = AlarmIndex(directory / "alarms.sqlite")
-        self.alarm_clock = AlarmClock(self.alarms, self._find, clock, log)
+        self.alarm_clock = AlarmClock(
+            self.alarms, lambda: self.class_names, self._find, clock, log
+        )
         self.is_closed = False
         self._classes: dict[str, ActorClass] = {}
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -170,9 +172,8 @@ class Actors:
     def _cells(self) -> list[Cell]:
         return [c for a in self._classes.values() for c in list(a.cells.values())]
 
-    def _find(self, class_name: str, hex: str) -> Cell | None:
-        actor_class = self._classes.get(class_name)
-        return None if actor_class is None else actor_class.cell(ObjectId(hex))
+    def _find(self, class_name: str, hex: str) -> Cell:
+        return self._classes[class_name].cell(ObjectId(hex))
 
     def _running(self) -> list[asyncio.Task[Any]]:
         return [task for cell in self._cells() for task in cell.running()]

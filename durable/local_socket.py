@@ -39,7 +39,6 @@ ABNORMAL: Final = 1006
 TOO_SLOW: Final = 1013
 
 _NEVER_SENT = frozenset({1004, NO_CODE, ABNORMAL, 1015})
-DROPPED_TEXT: Final = "WebSocket disconnected without sending Close frame."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,11 @@ class Closed:
     reason: str = ""
     was_clean: bool = True
 
+
+DROPPED: Final = Closed(
+    ABNORMAL, "WebSocket disconnected without sending Close frame.", was_clean=False
+)
+SLOW: Final = Closed(TOO_SLOW, "The receiver is too slow.", was_clean=False)
 
 Message = str | bytes
 
@@ -165,8 +169,9 @@ class LocalSocket:
     def drop(self) -> None:
         """End without a close frame: the network is gone."""
         if self.ready_state != CLOSED:
-            self._is_gone = True
-            self._peer.arrive(Closed(ABNORMAL, DROPPED_TEXT, was_clean=False))
+            # Whoever still reads this end hears of it too.
+            self._end_queue(DROPPED)
+            self.cut(DROPPED)
 
     async def receive(self) -> Message | Closed:
         """Return the next message; after the last, `Closed`, again and again."""
@@ -228,7 +233,7 @@ class LocalSocket:
 
     def arrive(self, item: Message | Closed) -> None:
         """Take what the other end sent."""
-        if isinstance(item, Closed) and self.ready_state == CLOSED:
+        if isinstance(item, Closed) and (self._got_close or self._is_gone):
             return
         if self.owner is not None:
             self.owner.incoming(self, item)
@@ -268,12 +273,14 @@ class LocalSocket:
             self.owner.hold(lambda: self._peer.arrive(item))
 
     def _give_up(self) -> None:
-        closed = Closed(TOO_SLOW, "The receiver is too slow.", was_clean=False)
+        self._end_queue(SLOW)
+        self.cut(SLOW)
+
+    def _end_queue(self, closed: Closed) -> None:
         self._queue.clear()
         self._waiting_bytes = 0
         self._queue.append(closed)
         self._wake()
-        self.cut(closed)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
