@@ -156,7 +156,7 @@ class EmbeddedDatabase(D1Database):
         is_long = self._size > SMALL_DATABASE_BYTES and any(p.has_long_step for p in plans)
         is_heavy = is_long or size > HEAVY_BYTES or len(calls) > HEAVY_STATEMENTS
         self._file.count_bytes(size)
-        rows, last_row_id, pages = await self._file.write(
+        rows, pages = await self._file.write(
             key,
             self._write_all,
             calls,
@@ -166,7 +166,6 @@ class EmbeddedDatabase(D1Database):
         )
         self._commits += 1
         self._size = pages * PAGE_BYTES
-        self._last_row_id = last_row_id
         for plan in plans:
             if plan.changes_settings:
                 self._settings[plan.sql.lower()] = plan
@@ -192,10 +191,9 @@ class EmbeddedDatabase(D1Database):
         handle.commit()
         return rows
 
-    def _write_all(self, handle: Handle, calls: list[Call]) -> tuple[list[D1Rows], int, int]:
+    def _write_all(self, handle: Handle, calls: list[Call]) -> tuple[list[D1Rows], int]:
         if handle.settings_seen != self._settings_version:
             self._follow_settings(handle)
-        row_id = self._last_row_id
         found = []
         for plan, values in calls:
             before = handle.connection.total_changes
@@ -204,9 +202,11 @@ class EmbeddedDatabase(D1Database):
             columns, rows = plan.run(handle, values)
             new = handle.cursor.lastrowid
             if new is not None and new != old:
-                row_id = new
+                # At once: as in D1, an insert counts here even when it is undone.
+                self._last_row_id = new
             changes = handle.connection.total_changes - before
-            found.append((columns, rows, start, time.perf_counter(), changes, row_id, plan))
+            last = self._last_row_id
+            found.append((columns, rows, start, time.perf_counter(), changes, last, plan))
         pages: int = handle.own("PRAGMA page_count")[0]
         answers = [
             D1Rows(
@@ -225,7 +225,7 @@ class EmbeddedDatabase(D1Database):
             )
             for columns, rows, start, end, changes, last, plan in found
         ]
-        return answers, row_id, pages
+        return answers, pages
 
     def _measured(self, handle: Handle, plan: Plan, values: tuple[Parameter, ...]) -> D1Rows:
         start = time.perf_counter()

@@ -126,6 +126,8 @@ def _octet_length(value: object) -> int | None:
     return len(value) if isinstance(value, bytes) else len(str(value).encode("utf-8", "replace"))
 
 
+_DATATYPE: Final = 19 | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE
+
 # Result codes have eight bits for the kind and the rest for the detail
 # (sqlite.org/rescode.html); Python names the detailed one only.
 _PRIMARY_NAMES: Final = (
@@ -169,6 +171,9 @@ def error_codes(error: sqlite3.Error) -> tuple[str, str]:
     kind = number & 0xFF
     plain = f"SQLITE_{_PRIMARY_NAMES[kind] if kind < len(_PRIMARY_NAMES) else 'ERROR'}"
     name = str(getattr(error, "sqlite_errorname", plain))
+    if name == "unknown":
+        # Python 3.11 and 3.12 do not know the newest ones by name.
+        name = "SQLITE_CONSTRAINT_DATATYPE" if number == _DATATYPE else plain
     return plain, (name if name != plain else "")
 
 
