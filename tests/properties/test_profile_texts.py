@@ -157,8 +157,10 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["1e400", "-1e999", "NaN", "Infinity", "-Infinity", "1" * 5000]
-    + ["013", "13.", ".5", "+13", "0x1f", "12.9999"],
+    [
+        *["1e400", "-1e999", "NaN", "Infinity", "-Infinity", "1" * 5000],
+        *["013", "13.", ".5", "+13", "0x1f", "12.9999"],
+    ],
 )
 def test_a_number_that_is_none_or_no_age_is_refused(number: str) -> None:
     """Not JSON, not finite, not whole, too long to hold: never a stored row, never an exception."""

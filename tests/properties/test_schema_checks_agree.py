@@ -185,8 +185,10 @@ def test_formats_never_fail_on_any_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["javascript:alert(1)", "JAVASCRIPT:x", "vbscript:x", "data:text/html,x"]
-    + ["//host/a", "http://a b", "a.png", "java\nscript:x", "http://a\n"],
+    [
+        *["javascript:alert(1)", "JAVASCRIPT:x", "vbscript:x", "data:text/html,x"],
+        *["//host/a", "http://a b", "a.png", "java\nscript:x", "http://a\n"],
+    ],
 )
 def test_addresses_that_run_script_or_are_none_are_refused(text: str) -> None:
     """An avatar's address may stand in a page."""
