@@ -1,0 +1,1 @@
+"""The `edgekeep` command, run as a process."""

@@ -1,0 +1,1 @@
+"""The house rules: budgets, imports, documents that must match the code."""

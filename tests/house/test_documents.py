@@ -1,0 +1,110 @@
+"""Files that repeat what the code says: they say the same."""
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.cli.reference import pages
+from tests.house.sources import ROOT
+from worker.entry.config import load_config
+from worker.routes import ACTORS, SCHEDULES
+from worker.settings import SETTINGS
+
+CONFIG = load_config(ROOT / "wrangler_compat.toml")
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;]+)(?: ; (.+))?$")
+
+
+def read(path: str) -> str:
+    """Return the text of a file of the repository."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_generated_pages_are_current() -> None:
+    """docs/settings.md and docs/errors.md are what `edgekeep docs` would write."""
+    for path, text in pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run edgekeep docs"
+
+
+def test_every_setting_is_documented() -> None:
+    """Each row of SETTINGS has its line in docs/settings.md."""
+    documented = read("docs/settings.md")
+
+    assert [row.name for row in SETTINGS if f"`{row.name}`" not in documented] == []
+
+
+def test_every_problem_code_is_documented() -> None:
+    """Each code that the source gives a problem is in docs/errors.md."""
+    codes = set(re.findall(r'code(?:, title)? = (?:\d+, )?"([a-z_]+)"', read("worker/errors.py")))
+    codes |= set(re.findall(r'status, code, title = \d+, "([a-z_]+)"', read("worker/errors.py")))
+    documented = read("docs/errors.md")
+
+    assert len(codes) > 10
+    assert [code for code in sorted(codes) if f"`{code}`" not in documented] == []
+
+
+def test_the_configuration_names_exactly_the_actors_of_the_code() -> None:
+    """Each actor class is bound once, and nothing is bound that does not exist."""
+    assert sorted(CONFIG.actors.values()) == sorted(ACTORS)
+
+
+def test_the_configuration_names_exactly_the_schedules_of_the_code() -> None:
+    """Each cron has a job and each job a cron."""
+    assert sorted(CONFIG.crons) == sorted(SCHEDULES)
+
+
+def test_the_configuration_sets_only_what_is_a_setting() -> None:
+    """A variable that nothing reads would be a misspelt one; secrets do not stand there."""
+    rows = {row.name: row for row in SETTINGS}
+
+    assert set(CONFIG.variables) <= set(rows)
+    assert [name for name in CONFIG.variables if rows[name].secret] == []
+
+
+def test_the_lock_pins_everything_we_need_and_nothing_else() -> None:
+    """requirements.lock is the closure of pyproject.toml's dependencies, and what is installed."""
+    pins: dict[str, str] = {}
+    for line in read("requirements.lock").splitlines():
+        if line and not line.startswith("#"):
+            found = PIN.match(line)
+            assert found, line
+            pins[str(canonicalize_name(found[1]))] = found[2]
+    # Needed on some Pythons or platforms only, and to build.
+    elsewhere = {"async-timeout", "setuptools"}
+
+    needed = _closure("edgekeep", {"", "dev"})
+    assert needed - set(pins) == set()
+    assert set(pins) - needed - elsewhere == set()
+    assert {name: metadata.version(name) for name in needed} == {
+        name: pins[name] for name in needed
+    }
+
+
+def _closure(name: str, extras: set[str], seen: frozenset[str] = frozenset()) -> set[str]:
+    """Return the canonical names of all that *name* requires here, itself left out."""
+    found: set[str] = set()
+    for text in metadata.requires(name) or []:
+        wanted = Requirement(text)
+        if wanted.marker and not any(wanted.marker.evaluate({"extra": each}) for each in extras):
+            continue
+        child = str(canonicalize_name(wanted.name))
+        if child not in seen and child not in found:
+            found |= {child} | _closure(child, {"", *wanted.extras}, seen | found | {child})
+    return found
+
+
+def test_the_licence_is_whole() -> None:
+    """LICENSE is the Apache License 2.0 from title to end."""
+    text = read("LICENSE")
+
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_shell_verbs_can_be_run() -> None:
+    """The scripts and the CI entry are executable."""
+    for name in ("scripts/dev", "scripts/test", "scripts/check", ".ci/run"):
+        assert Path(ROOT / name).stat().st_mode & 0o111, name
