@@ -16,7 +16,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -88,12 +88,7 @@ class EmbeddedBucket(R2Bucket):
         return await self._run("sweep", sweep, self._folder, self._ledger, self._now())
 
     async def _run(self, verb: str, step: Callable[P, T], /, *args: P.args, **kw: P.kwargs) -> T:
-        """
-        Return what *step* returns in one of the bucket's threads.
-
-        A failing disk or SQLite file becomes R2Error 10001 of *verb*, with its cause.
-        Raises RuntimeError once the bucket is closed.
-        """
+        """Return what *step* returns in a thread; a failing disk becomes 10001 of *verb*."""
         if self._closed:
             raise RuntimeError("The bucket is closed.")
         try:
@@ -288,13 +283,17 @@ def _open_files(
     directory: Path, random_bytes: Callable[[int], bytes], now: int
 ) -> tuple[BodyFolder, Ledger]:
     directory.mkdir(parents=True, exist_ok=True)
-    # One process at a time: two that create the same SQLite file trip over each other.
-    lock = os.open(directory / "open.lock", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
+    with ExitStack() as undo:
+        # One process at a time: two that create the same SQLite file trip over each other.
+        lock = os.open(directory / "open.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        undo.callback(os.close, lock)
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = BodyFolder(directory, random_bytes)
+        undo.callback(folder.close)
         ledger = Ledger(directory / "ledger.sqlite")
+        undo.callback(ledger.close)
+        ledger.create()
         sweep(folder, ledger, now)
-        return folder, ledger
-    finally:
+        undo.pop_all()
         os.close(lock)
+        return folder, ledger

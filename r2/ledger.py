@@ -66,11 +66,14 @@ class Ledger:
     """The SQLite file of a bucket."""
 
     def __init__(self, path: Path) -> None:
-        """Open *path*; creates the tables. Several processes may do so, under a lock."""
+        """Name the file; connections to it are made as threads need them."""
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writing = threading.Lock()
+
+    def create(self) -> None:
+        """Create the tables where they are missing. One process at a time."""
         connection = self._connection()
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_SCHEMA)
@@ -87,8 +90,8 @@ class Ledger:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA synchronous = FULL")
             self._connections.append(connection)
+            connection.execute("PRAGMA synchronous = FULL")
             self._local.connection = connection
         return connection
 

@@ -184,10 +184,13 @@ def test_an_etag_header_is_read_or_refused(text: str) -> None:
     """
     Any text is a list of etags or a ValueError, never another error.
     """
+    message = ""
     try:
         parse_condition({"if-none-match": text})
     except ValueError as error:
-        assert str(error) == "Invalid ETag in if-none-match header"
+        message = str(error)
+
+    assert message in ("", "Invalid ETag in if-none-match header")
 
 
 @given(data=st.binary(max_size=300), name=st.sampled_from(["md5", "sha1", "sha256", "sha512"]))
