@@ -106,6 +106,7 @@ def keep(measured: Sequence[Figure], order: Sequence[str], path: Path = RESULTS)
     document = {
         "measured": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine(),
+        "load_average_after": os.getloadavg()[0],
         "figures": [{**asdict(figure), "met": figure.met} for figure in rows],
     }
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
