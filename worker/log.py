@@ -15,19 +15,34 @@ from worker.codec import iso_time
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Log:
-    """Writes JSON lines to *write*; *labels* are the fixed members app, env and platform."""
+# One finished request, as `Log.request` takes it.
+_Finished = tuple[str, str, int, float, float, str, str | None]
 
-    __slots__ = ("_labels", "_now", "_second", "_stamp", "_write")
+
+class Log:
+    """
+    Writes JSON lines to *write*; *labels* are the fixed members app, env and platform.
+
+    *later* may call back soon instead of at once: the lines of many requests are then formatted in
+    one go, which costs a third of formatting each between two requests.
+    """
+
+    __slots__ = ("_finished", "_labels", "_later", "_now", "_second", "_stamp", "_write")
 
     def __init__(
-        self, write: Callable[[str], None], now: Callable[[], float], labels: dict[str, str]
+        self,
+        write: Callable[[str], None],
+        now: Callable[[], float],
+        labels: dict[str, str],
+        later: Callable[[Callable[[], None]], object] = lambda call: call(),
     ) -> None:
         self._write = write
         self._now = now
+        self._later = later
         self._labels = json.dumps(labels, separators=(",", ":"))[1:-1]
         self._second = -1
         self._stamp = ""
+        self._finished: list[_Finished] = []
 
     def request(
         self,
@@ -39,15 +54,23 @@ class Log:
         request_id: str,
         actor_uid: str | None,
     ) -> None:
-        """
-        Write the line of one finished request; *started* and *ended* are epoch seconds.
+        """Note one finished request; *started* and *ended* are epoch seconds."""
+        self._finished.append((method, route, status, started, ended, request_id, actor_uid))
+        if len(self._finished) == 1:
+            self._later(self.flush)
 
-        Made by hand: this runs for each of them.
-        """
+    def flush(self) -> None:
+        """Write the lines of the requests that finished since the last time."""
+        finished, self._finished = self._finished, []
+        if finished:
+            self._write("".join(map(self._request_line, finished)))
+
+    def _request_line(self, finished: _Finished) -> str:
+        method, route, status, started, ended, request_id, actor_uid = finished
         if method not in METHODS:
             method = "OTHER"
         actor = f',"actor_uid":"{actor_uid}"' if actor_uid else ""
-        self._write(
+        return (
             f'{{"ts":"{self._time(ended)}","level":"info","event":"request",{self._labels},'
             f'"method":"{method}","route":"{route}","status":{status},'
             f'"ms":{(ended - started) * 1000:.2f},"request_id":"{request_id}"{actor}}}\n'
@@ -55,6 +78,7 @@ class Log:
 
     def event(self, level: str, event: str, **members: Any) -> None:
         """Write one event; *members* are for machines and must hold nothing personal."""
+        self.flush()  # keeps the lines in order
         head = {"ts": self._time(self._now()), "level": level, "event": event}
         line = json.dumps({**head, **members}, separators=(",", ":"), default=str)
         self._write(f"{line[:-1]},{self._labels}}}\n")

@@ -18,7 +18,7 @@ from worker.app import Worker
 from worker.entry.config import Config, ConfigError
 from worker.entry.crons import CronClock
 from worker.entry.host_http import HostRequest, send
-from worker.entry.host_tools import LogWriter
+from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.routes import Resource, RouteTable
@@ -51,8 +51,7 @@ def serve(
 async def _serve(
     config: Config, state: Path, variables: Mapping[str, str], host: str, port: int
 ) -> None:
-    log_writer = LogWriter()
-    opened = await open_env(config, state, variables, log_writer)
+    opened = await open_env(config, state, variables, write_log)
     worker = Worker(RouteTable())
     runner = web.AppRunner(
         make_app(worker, opened.env),
@@ -73,7 +72,6 @@ async def _serve(
     finally:
         await runner.cleanup()
         await opened.close()
-        log_writer.flush()
 
 
 async def _run_until_stopped(worker: Worker, opened: Opened, url: str) -> None:

@@ -9,6 +9,7 @@ from aiohttp import ClientError, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 from durable.local_socket import Closed, LocalSocket
 
+from worker.entry.whole_response import WholeResponse, suits
 from worker.errors import IncompleteBody
 from worker.web import HeaderMap, Request, Response
 
@@ -69,6 +70,8 @@ async def send(raw: web.Request, response: Response) -> web.StreamResponse:
     body = response.body
     if body is None or isinstance(body, bytes):
         compress = body is not None and len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
+        if not compress and suits(raw, response.status, body or b""):
+            return WholeResponse(response.status, response.headers, body or b"")
         answer = web.Response(body=body, status=response.status, headers=response.headers)
         if compress:
             answer.enable_compression(web.ContentCoding.gzip)

@@ -62,28 +62,15 @@ class RequestIds:
         return f"{self._stem}-{self._count:x}"
 
 
-class LogWriter:
-    """Writes log lines to stdout in bundles: one system call for all lines of 50 ms."""
+def soon(call: Callable[[], None]) -> None:
+    """Have *call* called within 50 ms: often enough for a person who watches the log."""
+    asyncio.get_running_loop().call_later(0.05, call)
 
-    def __init__(self) -> None:
-        self._lines: list[str] = []
 
-    def __call__(self, line: str) -> None:
-        """Take one line (with its line end)."""
-        if not self._lines:
-            try:
-                asyncio.get_running_loop().call_later(0.05, self.flush)
-            except RuntimeError:
-                # Before the loop runs there is nobody to flush later.
-                sys.stdout.write(line)
-                return
-        self._lines.append(line)
-
-    def flush(self) -> None:
-        """Write what is waiting; a reader that went away is not our failure."""
-        lines, self._lines = self._lines, []
-        try:
-            sys.stdout.write("".join(lines))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            pass
+def write_log(text: str) -> None:
+    """Write finished lines to stdout; a reader that went away is not our failure."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass

@@ -19,7 +19,7 @@ from r2.embedded import open_bucket
 
 from d1_schema.contract import D1Database
 from worker.entry.config import Config, ConfigError
-from worker.entry.host_tools import HostTools, RequestIds
+from worker.entry.host_tools import HostTools, RequestIds, soon
 from worker.env import Env
 from worker.log import Log
 from worker.routes import ACTORS
@@ -60,7 +60,7 @@ async def open_env(
             raise ConfigError(f"{name} is set, and this version has the embedded stores only.")
     tools = HostTools()
     labels = {"app": config.name, "env": settings.environment, "platform": "host"}
-    log = Log(write_log, tools.now, labels)
+    log = Log(write_log, tools.now, labels, soon)
     async with AsyncExitStack() as exits:
         stores = _Stores(config, state, tools, exits)
         db = await stores.database("DB")
@@ -82,6 +82,7 @@ async def open_env(
         actors = await Actors.open(
             state / "durable", clock=tools.now, random_bytes=tools.random_bytes
         )
+        exits.callback(log.flush)
         exits.push_async_callback(actors.close)
         exits.push_async_callback(tools.finish)
         _bind_actors(env, actors, config)
