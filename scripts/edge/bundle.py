@@ -5,7 +5,6 @@ The same sources give the same bytes: no clock, no paths of this machine, everyt
 """
 
 import gzip
-import os
 import shutil
 import subprocess
 import sys
@@ -126,7 +125,7 @@ def write(files: Mapping[str, bytes], out: Path) -> None:
             path.write_bytes(data)
         if out.exists():
             shutil.rmtree(out)
-        os.replace(made, out)
+        made.replace(out)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -21,13 +21,13 @@ from typing import Any, NoReturn
 _NEEDS_JAVASCRIPT = {"workers"}
 
 
-class ForbiddenAtImport(Exception):
+class ForbiddenAtImportError(Exception):
     """Something happened during an import that the edge refuses."""
 
 
 def _refuse(name: str) -> Any:
     def refusing(*_args: Any, **_kwargs: Any) -> NoReturn:
-        raise ForbiddenAtImport(f"{name}() was called at import")
+        raise ForbiddenAtImportError(f"{name}() was called at import")
 
     return refusing
 

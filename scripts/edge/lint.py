@@ -21,9 +21,10 @@ RUNTIME: Final = frozenset({"js", "pyodide"})
 
 # In the standard library here and missing, or without function, in Pyodide.
 NOT_AT_THE_EDGE: Final = frozenset(
-    "curses dbm ensurepip fcntl grp idlelib lib2to3 mmap msvcrt multiprocessing nis nt pty pwd "
-    "readline resource signal socket socketserver spwd subprocess syslog termios threading tkinter "
-    "tty turtle venv winreg winsound".split()
+    {"curses", "dbm", "ensurepip", "fcntl", "grp", "idlelib", "lib2to3", "mmap", "msvcrt", "nis"}
+    | {"multiprocessing", "nt", "pty", "pwd", "readline", "resource", "signal", "socket"}
+    | {"socketserver", "spwd", "subprocess", "syslog", "termios", "threading", "tkinter", "tty"}
+    | {"turtle", "venv", "winreg", "winsound"}
 )
 
 _ENTROPY = "takes randomness, which the edge refuses while it loads modules"
@@ -120,9 +121,8 @@ def _call_faults(module: Module) -> Iterator[Fault]:
     for call in _calls(_at_import(module.tree)):
         called = _dotted(call.func, names)
         reason = _reason(called)
-        if reason is None and isinstance(call.func, ast.Attribute):
-            if call.func.attr in _PATH_METHODS:
-                called, reason = call.func.attr, _DISK_OR_NET
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _PATH_METHODS:
+            called, reason = call.func.attr, _DISK_OR_NET
         if reason is not None:
             yield Fault(path, call.lineno, f"{called}() at import {reason}. Do it when called.")
 

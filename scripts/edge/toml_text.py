@@ -1,4 +1,4 @@
-"""Writes a wrangler configuration as TOML, always in the same way (the standard library only reads)."""
+"""Writes a wrangler configuration as TOML; the standard library can only read it."""
 
 import json
 from collections.abc import Mapping

@@ -29,7 +29,9 @@ def require_node() -> str:
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     match = re.match(r"v(\d+)\.", said.stdout)
     if match is None or int(match[1]) < MIN_NODE:
-        raise ToolError(f"Node.js {MIN_NODE} or newer is needed, and {node} is {said.stdout.strip()}.")
+        raise ToolError(
+            f"Node.js {MIN_NODE} or newer is needed, and {node} is {said.stdout.strip()}."
+        )
     return node
 
 

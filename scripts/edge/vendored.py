@@ -72,8 +72,7 @@ def vendored_files(cache: Path) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     for wheel in WHEELS:
-        for name, data in _read(wheel, _fetch(wheel, cache)).items():
-            files[name] = data
+        files |= _read(wheel, _fetch(wheel, cache))
     return files
 
 

@@ -2,8 +2,8 @@
 The wrangler.toml of the bundle, derived from wrangler_compat.toml.
 
 Bindings, variables, actor classes, crons and migrations stay as they are; what differs is where the
-code lies. `[env.NAME]` adds what only one deployment has (ids of its stores, its variables): its rows
-replace the rows with the same binding, so that nothing has to be repeated.
+code lies. `[env.NAME]` adds what only one deployment has (ids of its stores, its variables): its
+rows replace the rows with the same binding, so that nothing has to be repeated.
 """
 
 import copy
