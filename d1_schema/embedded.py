@@ -198,12 +198,11 @@ class EmbeddedDatabase(D1Database):
         for plan, values in calls:
             before = handle.connection.total_changes
             start = time.perf_counter()
-            old = handle.cursor.lastrowid
             columns, rows = plan.run(handle, values)
             new = handle.cursor.lastrowid
-            if new is not None and new != old:
+            if new and new != handle.last_row_id:
                 # At once: as in D1, an insert counts here even when it is undone.
-                self._last_row_id = new
+                handle.last_row_id = self._last_row_id = new
             changes = handle.connection.total_changes - before
             last = self._last_row_id
             found.append((columns, rows, start, time.perf_counter(), changes, last, plan))

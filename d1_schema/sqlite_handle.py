@@ -34,7 +34,7 @@ _UNDO: Final = "ROLLBACK TO edgekeep_job /* edgekeep */"
 class Handle:
     """A connection, its permanent cursor, its authority and its deadline."""
 
-    __slots__ = ("authority", "connection", "cursor", "deadline", "settings_seen")
+    __slots__ = ("authority", "connection", "cursor", "deadline", "last_row_id", "settings_seen")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Handle:
         self.cursor = connection.cursor()
         self.deadline = math.inf
         """`time.perf_counter` second at which a running statement is interrupted."""
+        self.last_row_id = 0
+        """The newest rowid inserted here, as far as the owner has looked."""
         self.settings_seen = 0
         """How many of the file's settings this connection has taken over."""
         connection.set_progress_handler(self._is_late, steps)
