@@ -39,6 +39,12 @@ def _dev(options: Namespace) -> int:
     config, variables = place.config, place.variables
     if options.reset:
         reset(place)
+    elif place.hosted:
+        raise CliError(
+            f"Another Edgekeep process uses the state in {place.state}. Stop it, or choose "
+            "another --state.",
+            BUSY,
+        )
     from worker.entry.host import serve
 
     return serve(config, place.state, variables, host=options.host, port=options.port)

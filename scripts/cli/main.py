@@ -40,6 +40,7 @@ _VERBS = {
     "r2": ("r2_verbs", "look into and touch R2 buckets"),
     "durable": ("durable_verbs", "tell which actors have something stored"),
     "cron": ("cron_verbs", "list schedules and run one now"),
+    "edge": ("edge", "build, check and deploy the Worker for Cloudflare"),
     "docs": ("reference", "write the generated pages of docs/"),
     "version": ("about", "print the version"),
 }

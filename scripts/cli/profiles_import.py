@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from pathlib import Path
 from typing import Any
 
 from scripts.cli.outcome import INTERRUPTED, OK, PARTLY, REFUSED, CliError, show_json, table, tell
@@ -12,6 +11,7 @@ from scripts.cli.server import Target, add_server
 from scripts.cli.verbs import Verbs
 
 _ERRORS_SHOWN = 10
+_AGAIN = "Run the same command again to complete it; what is stored stays as it is."
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 _ABOUT = """\
@@ -75,12 +75,14 @@ def _import(options: Namespace) -> int:
         try:
             status, answer = asyncio.run(upload.run())
         except KeyboardInterrupt:
-            _tell_interrupted(upload, options.file)
+            _tell_interrupted(upload)
             return INTERRUPTED
         except CliError as error:
-            if upload.sent and (report := asyncio.run(upload.report())):
-                raise CliError(f"{error} {_so_far(report)}", error.code) from None
-            raise
+            if not upload.sent:
+                raise
+            report = asyncio.run(upload.report())
+            told = f"{_so_far(report)} " if report else ""
+            raise CliError(f"{error} {told}{_AGAIN}", error.code) from None
     return _conclude(options, status, answer)
 
 
@@ -135,7 +137,7 @@ def error_rows(errors: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [(str(row["line_no"]), str(row["path"]), str(row["message"])) for row in errors]
 
 
-def _tell_interrupted(upload: Any, file: str) -> None:
+def _tell_interrupted(upload: Any) -> None:
     tell("\nStopped; the connection is closed.")
     report = None
     with contextlib.suppress(KeyboardInterrupt):
@@ -143,8 +145,7 @@ def _tell_interrupted(upload: Any, file: str) -> None:
     if report:
         tell(_so_far(report))
         tell(f"Report: edgekeep report {report['import_id']}")
-    name = Path(file).name if file != "-" else "it"
-    tell(f"Import {name} again to complete it: what is stored already is only written again.")
+    tell(_AGAIN)
 
 
 def _so_far(report: dict[str, Any]) -> str:

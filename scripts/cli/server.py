@@ -1,6 +1,8 @@
 """The client side of the verbs that talk to a running server."""
 
 import contextlib
+import os
+import socket
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -62,16 +64,33 @@ async def reach(
     url: str, headers: Mapping[str, str] | None = None, **timeouts: float
 ) -> AsyncIterator["ClientSession"]:
     """Yield a client session on *url*; connection failures inside become a `CliError`."""
+    import asyncio
+
     import aiohttp
 
+    sockets: list[socket.socket] = []
+
+    def open_socket(info: Any) -> socket.socket:
+        sockets.append(socket.socket(*info[:3]))
+        return sockets[-1]
+
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, **timeouts)
+    connector = aiohttp.TCPConnector(socket_factory=open_socket)
     try:
-        async with aiohttp.ClientSession(url + "/", headers=headers, timeout=timeout) as session:
+        async with aiohttp.ClientSession(
+            url + "/", headers=headers, timeout=timeout, connector=connector
+        ) as session:
             yield session
+    except asyncio.CancelledError:
+        # Ctrl-C. Closing alone would first send what waits here, and the server would go on.
+        for each in sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        raise
     except aiohttp.ClientConnectorError as error:
+        reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no answer"
         raise CliError(
-            f"{url} cannot be reached ({error.strerror or 'no answer'}). "
-            "Is it running? Start it with: edgekeep dev",
+            f"{url} cannot be reached ({reason}). Is it running? Start it with: edgekeep dev",
             UNREACHABLE,
         ) from None
     except (aiohttp.ClientError, TimeoutError) as error:
