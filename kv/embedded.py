@@ -21,6 +21,7 @@ from d1_schema.sqlite_file import SqliteFile
 from d1_schema.sqlite_handle import INLINE_STEPS, LANE_STEPS, Handle
 from kv.checks import KVError, decode_cursor, encode_cursor
 from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored
+from kv.read_cache import ReadCache
 
 LARGE_VALUE: Final = 256 * 1024
 """Bytes from which a value is read and written in a lane."""
@@ -55,8 +56,8 @@ _GONE = "expires_at <= ?"
 _LIVES = f"({_GONE}) IS NOT TRUE"
 
 _GET = (
-    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata, length(value) "  # noqa: S608
-    f"FROM entries WHERE key = {_KEY} AND {_LIVES}"
+    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata, length(value), "  # noqa: S608
+    f"expires_at IS NULL FROM entries WHERE key = {_KEY} AND {_LIVES}"
 )
 _GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = {_KEY} AND {_LIVES}"  # noqa: S608
 _REPLACING = (
@@ -118,19 +119,27 @@ class EmbeddedNamespace(KVNamespace):
         opener = partial(open_lane, prepare=_prepare, is_limited=False)
         self._file = SqliteFile(path, inline, opener, _as_kv_error)
         self._swept_at = 0.0
+        self._cache = ReadCache(path)
 
     async def _read(self, key: str, cache_ttl: int | None) -> KVStored | None:
+        stamp = self._cache.stamp()
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept
         values = (key, self._clock())
         row = await self._file.read("get", _fetch_one, _GET, values)
         if row is None:
             return None
-        value, metadata, length = row
+        value, metadata, length, is_endless = row
         if value is None and length > LARGE_VALUE:
             row = await self._file.read_slowly("get large", _fetch_one, _GET_LARGE, values)
             if row is None:
                 return None
             value, metadata = row
-        return KVStored(value, metadata)
+        stored = KVStored(value, metadata)
+        if is_endless:
+            self._cache.keep(key, stored, stamp)
+        return stored
 
     async def _read_many(self, keys: Sequence[str]) -> dict[str, KVStored]:
         now = self._clock()
@@ -211,6 +220,7 @@ class EmbeddedNamespace(KVNamespace):
 
     async def close(self) -> None:
         """See the contract."""
+        self._cache.close()
         await self._file.close()
 
 
@@ -272,9 +282,8 @@ def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
     return Handle(connection, None, steps)
 
 
-def _as_kv_error(error: sqlite3.Error, handle: Handle) -> KVError:
-    operation = "PUT" if handle.connection.in_transaction else "GET"
-    return KVError(operation, 500, str(error))
+def _as_kv_error(error: sqlite3.Error, _: Handle, is_write: bool) -> KVError:
+    return KVError("PUT" if is_write else "GET", 500, str(error))
 
 
 async def open_namespace(path: Path, clock: Callable[[], float]) -> KVNamespace:
