@@ -31,7 +31,7 @@ class ReadCache:
 
     def stamp(self) -> bytes:
         """Return what names the newest commit; what was kept before it is forgotten."""
-        stamp = self._index[:HEADER_BYTES]
+        stamp = b"" if self._index.closed else self._index[:HEADER_BYTES]
         if stamp != self._stamp:
             self._stamp = stamp
             self._entries.clear()
@@ -45,7 +45,7 @@ class ReadCache:
     def keep(self, key: str, stored: KVStored, stamp: bytes) -> None:
         """Keep what was read after *stamp* was taken, unless something was committed since."""
         size = len(stored.value)
-        if size > LARGEST_VALUE or stamp != self._stamp or key in self._entries:
+        if size > LARGEST_VALUE or not stamp or stamp != self._stamp or key in self._entries:
             return
         while self._size + size > CACHE_BYTES:
             oldest = next(iter(self._entries))
@@ -54,5 +54,6 @@ class ReadCache:
         self._size += size
 
     def close(self) -> None:
-        """Let go of the shared memory."""
+        """Let go of the shared memory; nothing is kept from then on."""
         self._index.close()
+        self.stamp()

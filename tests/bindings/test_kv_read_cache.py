@@ -1,0 +1,81 @@
+"""The embedded KV's memory of what was read: never older than a query, and bounded."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kv.contract import KVNamespace
+from kv.embedded import open_namespace
+from kv.read_cache import CACHE_BYTES, LARGEST_VALUE
+
+
+@pytest.fixture
+async def kv(tmp_path: Path) -> AsyncIterator[KVNamespace]:
+    """A namespace in a file."""
+    namespace = await open_namespace(tmp_path / "kv.sqlite", lambda: 1000.0)
+    yield namespace
+    await namespace.close()
+
+
+async def test_a_write_of_another_process_is_seen_by_the_next_read(
+    kv: KVNamespace, tmp_path: Path
+) -> None:
+    """What another connection commits replaces what was kept, at once."""
+    await kv.put("a", "old")
+    assert await kv.get("a") == "old"
+    assert await kv.get("a") == "old"
+
+    other = sqlite3.connect(tmp_path / "kv.sqlite")
+    with other:
+        other.execute("UPDATE entries SET value = ? WHERE key = ?", (b"new", b"a"))
+    other.close()
+
+    assert await kv.get("a") == "new"
+
+
+async def test_own_writes_and_deletes_are_seen_by_the_next_read(kv: KVNamespace) -> None:
+    """A kept value ends with the next put or delete."""
+    await kv.put("a", "1")
+    assert await kv.get("a") == "1"
+    await kv.put("a", "2")
+    assert await kv.get("a") == "2"
+    await kv.delete("a")
+    assert await kv.get("a") is None
+
+
+async def test_an_entry_with_an_end_is_not_kept_beyond_it(tmp_path: Path) -> None:
+    """Reading an entry twice before its end does not make it live longer."""
+    now = 1000.0
+    kv = await open_namespace(tmp_path / "kv.sqlite", lambda: now)
+    await kv.put("a", "1", expiration_ttl=60)
+    assert await kv.get("a") == "1"
+    assert await kv.get("a") == "1"
+
+    now = 1060.0
+
+    assert await kv.get("a") is None
+    await kv.close()
+
+
+async def test_metadata_survives_in_memory(kv: KVNamespace) -> None:
+    """A kept entry answers with its metadata too."""
+    await kv.put("a", "1", metadata={"m": 1})
+    first = await kv.get_with_metadata("a")
+    assert (await kv.get_with_metadata("a")) == first
+    assert first.metadata == {"m": 1}
+
+
+async def test_the_memory_is_bounded(kv: KVNamespace) -> None:
+    """Reading more than the cache may hold leaves it within its size, and all readable."""
+    value = "x" * LARGEST_VALUE
+    keys = [f"k{number}" for number in range(CACHE_BYTES // LARGEST_VALUE + 5)]
+    for key in keys:
+        await kv.put(key, value)
+
+    for key in keys:
+        assert await kv.get(key) == value
+
+    assert kv._cache._size <= CACHE_BYTES  # type: ignore[attr-defined]
+    assert await kv.get(keys[0]) == value
