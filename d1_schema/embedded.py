@@ -90,7 +90,7 @@ def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
     return Handle(connection, install_authorizer(connection), steps)
 
 
-def as_d1_error(error: sqlite3.Error, handle: Handle) -> D1Error:
+def as_d1_error(error: sqlite3.Error, handle: Handle, _is_write: bool) -> D1Error:
     """Say SQLite's *error* as D1 does."""
     return D1Error(f"D1_ERROR: {describe(error, handle.authority)}")
 

@@ -60,6 +60,8 @@ class SqliteFile:
         *key* is what the memo of slow statements knows the work by. The work may
         run twice, so it must not change anything.
         """
+        if self._is_closed:
+            self._check_open(is_write=False)
         if not self._memo.is_slow(key):
             handle = self.inline
             handle.deadline = deadline = time.perf_counter() + INLINE_SECONDS
@@ -68,7 +70,7 @@ class SqliteFile:
             except sqlite3.Error as error:
                 handle.reset()
                 if not (is_for_lane(error) or is_busy(error)):
-                    raise self._explain(error, handle) from None
+                    raise self._explain(error, handle, False) from None
             except BaseException:
                 handle.reset()
                 raise
@@ -82,7 +84,7 @@ class SqliteFile:
 
     async def read_slowly(self, key: object, work: Callable[..., T], *args: Any) -> T:
         """Run *work* in a reader lane without trying it on the loop first."""
-        self._check_open()
+        self._check_open(is_write=False)
         await self._reader_slots.acquire()
         try:
             lane = self._idle_readers.pop() if self._idle_readers else await self._new_reader()
@@ -116,7 +118,8 @@ class SqliteFile:
         try:
             return work(handle, *args), time.thread_time() - start
         except sqlite3.Error as error:
-            raise self._explain(overtime() if is_for_lane(error) else error, handle) from None
+            shown = overtime() if is_for_lane(error) else error
+            raise self._explain(shown, handle, False) from None
         finally:
             handle.reset()
 
@@ -141,7 +144,7 @@ class SqliteFile:
         to the writer lane at once, one that is alone shares no transaction, an atomic
         one is a single statement.
         """
-        self._check_open()
+        self._check_open(is_write=True)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._writes.add(Job(future, work, args, key, is_alone, is_atomic), is_heavy=is_heavy)
         return future
@@ -150,9 +153,10 @@ class SqliteFile:
         """Tell the keeper of the WAL that about *size* bytes are being written."""
         self._writes.count_bytes(size)
 
-    def _check_open(self) -> None:
+    def _check_open(self, *, is_write: bool) -> None:
         if self._is_closed:
-            raise self._explain(sqlite3.ProgrammingError("the database is closed"), self.inline)
+            error = sqlite3.ProgrammingError("the database is closed")
+            raise self._explain(error, self.inline, is_write)
 
     async def close(self) -> None:
         """Finish the writes that were handed in, then close every connection."""

@@ -104,8 +104,8 @@ class Handle:
         self.connection.close()
 
 
-Explain = Callable[[sqlite3.Error, Handle], Exception]
-"""Turns SQLite's error into the one that callers of the binding know."""
+Explain = Callable[[sqlite3.Error, Handle, bool], Exception]
+"""Turns SQLite's error into the one that callers of the binding know; True for a write."""
 
 
 def is_for_lane(error: sqlite3.Error) -> bool:
@@ -174,7 +174,7 @@ def run_group(
         if is_busy(error) and patience < math.inf:
             outcome.late = jobs
         else:
-            _fail(outcome, jobs, explain(error, handle))
+            _fail(outcome, jobs, explain(error, handle, True))
         return outcome
     handle.deadline = start + seconds
     done: list[Job] = []
@@ -210,7 +210,7 @@ def _run_job(
             handle.rollback()
             outcome.late.append(job)
             return False
-        job.error = explain(error, handle)
+        job.error = explain(error, handle, True)
     except Exception as error:  # whatever the work raises belongs to its caller
         job.error = error
     if handle.connection.in_transaction and not is_single:
@@ -237,7 +237,7 @@ def _commit(handle: Handle, done: list[Job], explain: Explain, outcome: GroupOut
         handle.rollback()
         if len(done) == 1:
             if done[0].error is None:
-                done[0].error = explain(error, handle)
+                done[0].error = explain(error, handle, True)
             outcome.settled.extend(done)
             return
         # One of them left a deferred constraint unsatisfied, or the disk is full:

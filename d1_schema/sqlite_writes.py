@@ -156,7 +156,7 @@ class WriteQueue:
             for job in jobs:
                 job.error = error if isinstance(error, Exception) else None
                 if isinstance(error, sqlite3.Error):
-                    job.error = self._explain(error, self._inline)
+                    job.error = self._explain(error, self._inline, True)
                 if job.error is None:
                     job.future.cancel()
             self._settle(GroupOutcome(settled=jobs))
@@ -174,7 +174,7 @@ class WriteQueue:
             for job in outcome.settled:
                 self._memo.forgive(job.key)
         for job in outcome.late:
-            job.error = self._explain(overtime(), handle)
+            job.error = self._explain(overtime(), handle, True)
         outcome.settled.extend(outcome.late)
         return outcome
 
