@@ -18,7 +18,7 @@ from scripts.edge.closure import find_closure
 from scripts.edge.lint import Fault, find_faults
 from scripts.edge.toml_text import to_toml
 from scripts.edge.vendored import vendored_files
-from scripts.edge.wrangler_config import MAIN, derive, migration_folders
+from scripts.edge.wrangler_config import MAIN, SOURCES, derive, migration_folders
 
 ENTRY: Final = "worker.entry.edge"
 CONFIG: Final = "wrangler.toml"
@@ -62,9 +62,10 @@ def collect(root: Path, compat: Path, cache: Path, environment: str | None) -> d
     files = {CONFIG: (_HEAD + to_toml(document)).encode(), MAIN: _MAIN.encode()}
     closure = _checked_closure(root)
     for module in closure.values():
-        files[module.as_posix()] = (root / module).read_bytes()
+        files[f"{SOURCES}/{module.as_posix()}"] = (root / module).read_bytes()
     for pattern in _DATA:
-        files |= _data(root, root.glob(pattern))
+        for name, data in _data(root, root.glob(pattern)).items():
+            files[f"{SOURCES}/{name}"] = data
     for folder in migration_folders(document):
         files |= _migrations(compat.parent, folder)
     for name, data in vendored_files(cache).items():
@@ -93,15 +94,16 @@ def _data(root: Path, paths: Any) -> dict[str, bytes]:
 
 
 def _migrations(base: Path, folder: PurePosixPath) -> dict[str, bytes]:
-    """Read the migrations; they keep their place, so that wrangler finds them beside its file."""
+    """Read the migrations: wrangler applies them, the Worker never sees them."""
     if folder.is_absolute() or ".." in folder.parts:
         raise BundleError(f"migrations_dir {folder} must lie below the configuration's folder.")
     return _data(base, (base / folder).glob("*.sql"))
 
 
 def sizes(files: Mapping[str, bytes]) -> Sizes:
-    """Return the sizes of what is uploaded: everything but wrangler's own file."""
-    uploaded = [data for name, data in sorted(files.items()) if name != CONFIG]
+    """Return the sizes of what is uploaded: our modules and the vendored ones."""
+    folders = (f"{SOURCES}/", "python_modules/")
+    uploaded = [data for name, data in sorted(files.items()) if name.startswith(folders)]
     packed = gzip.compress(b"".join(uploaded), mtime=0)
     return Sizes(len(uploaded), sum(map(len, uploaded)), len(packed))
 

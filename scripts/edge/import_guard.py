@@ -48,11 +48,12 @@ def _arm() -> None:
 def main(bundle: Path) -> int:
     """Import everything below *bundle*; return the exit code."""
     vendored = bundle / "python_modules"
-    sys.path[:0] = [str(bundle), str(vendored)]
+    sources = bundle / "src"
+    sys.path[:0] = [str(sources), str(vendored)]
     sys.dont_write_bytecode = True
     for name in _NEEDS_JAVASCRIPT:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say "there is none"
-    names = sorted(_ours(bundle)) + sorted(_packages(vendored))
+    names = sorted(_ours(sources)) + sorted(_packages(vendored))
     # The standard library's own start-up work is not ours to judge.
     for name in ("asyncio", "json", "sqlite3", "http.client", "urllib.request", "email.message"):
         importlib.import_module(name)
@@ -68,12 +69,11 @@ def main(bundle: Path) -> int:
     return 1 if failed else 0
 
 
-def _ours(bundle: Path) -> set[str]:
+def _ours(sources: Path) -> set[str]:
     found = set()
-    for path in bundle.rglob("*.py"):
-        parts = path.relative_to(bundle).with_suffix("").parts
-        if parts[0] not in ("python_modules", "main"):
-            found.add(".".join(part for part in parts if part != "__init__"))
+    for path in sources.rglob("*.py"):
+        parts = path.relative_to(sources).with_suffix("").parts
+        found.add(".".join(part for part in parts if part != "__init__"))
     return found
 
 

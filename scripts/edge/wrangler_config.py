@@ -16,7 +16,9 @@ from typing import Any, Final
 from worker.entry.config import ConfigError, load_config
 from worker.settings import DEVELOPMENT_MARK, SETTINGS
 
-MAIN: Final = "main.py"
+SOURCES: Final = "src"
+"""Folder of our modules in the bundle: apart from python_modules/, which wrangler adds itself."""
+MAIN: Final = f"{SOURCES}/main.py"
 
 # Python modules are added by wrangler itself; .json it would leave out (facts/bindings.md G).
 _RULES: Final = (

@@ -2,7 +2,7 @@
 // that took: `node startup.mjs BUNDLE`. Prints one line of JSON. What only workerd has (env, ctx,
 // requests) is not there: this proves that every module loads, and what loading costs.
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { loadPyodide } from "pyodide";
 
 const bundle = process.argv[2];
@@ -11,20 +11,20 @@ const python = await loadPyodide({ checkAPIVersion: false });
 const booted = performance.now();
 
 const root = "/session/metadata";
-function copy(folder) {
+function copy(folder, target) {
+  python.FS.mkdirTree(target);
   for (const name of readdirSync(folder).sort()) {
     const path = join(folder, name);
-    const target = `${root}/${relative(bundle, path)}`;
     if (statSync(path).isDirectory()) {
-      python.FS.mkdirTree(target);
-      copy(path);
+      copy(path, `${target}/${name}`);
     } else {
-      python.FS.writeFile(target, readFileSync(path));
+      python.FS.writeFile(`${target}/${name}`, readFileSync(path));
     }
   }
 }
-python.FS.mkdirTree(root);
-copy(bundle);
+// The main module's folder becomes the root; vendored packages lie beside the modules.
+copy(join(bundle, "src"), root);
+copy(join(bundle, "python_modules"), `${root}/python_modules`);
 
 // Modules that workerd gives to the SDK.
 python.registerJsModule("_pyodide_entrypoint_helper", {
