@@ -11,6 +11,8 @@ from durable.contract import ObjectStorage
 from worker.profiles.store import Row
 
 _BATCH = 500
+# A parameter may have 2,000,000 bytes. A line of 131,072 takes up to twice that once it is quoted.
+_PARAMETER_BYTES = 1_500_000
 
 
 class Staging:
@@ -27,12 +29,24 @@ class Staging:
         )
 
     async def add(self, rows: Sequence[Row]) -> None:
-        """Stage *rows*."""
-        pairs = json.dumps([[row.profile_id, row.document] for row in rows], ensure_ascii=False)
+        """Stage *rows*, as many to a statement as a parameter can carry."""
+        pairs: list[str] = []
+        size = 0
+        for row in rows:
+            pair = json.dumps([row.profile_id, row.document], ensure_ascii=False)
+            length = len(pair.encode()) + 1
+            if size + length > _PARAMETER_BYTES:
+                self._insert(pairs)
+                pairs, size = [], 0
+            pairs.append(pair)
+            size += length
+        self._insert(pairs)
+
+    def _insert(self, pairs: list[str]) -> None:
         self._sql.exec(
             "INSERT OR REPLACE INTO staged (profile_id, document) "
             "SELECT value ->> 0, value ->> 1 FROM json_each(?)",
-            pairs,
+            "[" + ",".join(pairs) + "]",
         )
 
     def batches(self) -> Iterator[list[Row]]:
