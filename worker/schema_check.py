@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import fastjsonschema
 
+from worker.limits import ERRORS_PER_LINE
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -102,16 +104,17 @@ class PortableCheck:
         return True
 
     def explain(self, document: Any) -> list[Violation]:
-        """Return every violation, in the order of the schema."""
+        """
+        Return the violations in the order of the schema.
+
+        Of an array only the first entries are explained, unless the fault lies behind them: one
+        line can hold forty thousand faults, and telling them all takes seconds.
+        """
         if self._every is None:
             self._every = self._compile(fast_fail=False)
-        try:
-            self._every(document)
-        except fastjsonschema.JsonSchemaValuesException as errors:
-            return [violation for error in errors.errors for violation in _violations(error)]
-        except fastjsonschema.JsonSchemaValueException as error:
-            return _violations(error)
-        return []
+        return _told_by(self._every, _shortened(document)) or (
+            [] if self.accepts(document) else _told_by(self._verdict, document)
+        )
 
     def _compile(self, *, fast_fail: bool) -> Callable[[Any], Any]:
         # Defaults would be written into the document: a check must not change what it checks.
@@ -119,6 +122,31 @@ class PortableCheck:
             self._schema, formats=FORMATS, use_default=False, fast_fail=fast_fail
         )
         return compiled
+
+
+def _told_by(check: Callable[[Any], Any] | None, document: Any) -> list[Violation]:
+    """Run a compiled *check* and return what it raises as violations."""
+    try:
+        if check is not None:
+            check(document)
+    except fastjsonschema.JsonSchemaValuesException as errors:
+        return [violation for error in errors.errors for violation in _violations(error)]
+    except fastjsonschema.JsonSchemaValueException as error:
+        return _violations(error)
+    return []
+
+
+def _shortened(value: Any, levels: int = 8) -> Any:
+    """
+    Return a copy whose arrays end after the entries that a report would show.
+
+    Below *levels*, deeper than any schema of ours looks, everything stays.
+    """
+    if levels and isinstance(value, dict):
+        return {name: _shortened(inner, levels - 1) for name, inner in value.items()}
+    if levels and isinstance(value, list):
+        return [_shortened(inner, levels - 1) for inner in value[:ERRORS_PER_LINE]]
+    return value
 
 
 def json_path(steps: list[str | int]) -> str:

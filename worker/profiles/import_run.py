@@ -20,6 +20,8 @@ from worker.profiles.store import Row
 # A batch ends at either bound. 500 rows of 1 KB stay far below D1's 2 MB parameter.
 BATCH_ROWS = 500
 BATCH_CHARS = 1_000_000
+# Refused lines between two turns of the loop: explaining one may take milliseconds.
+_TURN_LINES = 20
 
 Sink = Callable[[list[Row]], Awaitable[None]]
 
@@ -64,13 +66,13 @@ class ImportRun:
             async for chunk in chunks:
                 self._count(chunk)
                 for piece in self._unfold(chunk):
-                    self._take(self._lines.feed(piece))
-                    if len(self._batch) >= BATCH_ROWS or self._batch_chars >= BATCH_CHARS:
-                        await self._flush()
+                    await self._take(self._lines.feed(piece))
+                    # A chunk of gzip may unfold to many pieces; others want their turn.
+                    await asyncio.sleep(0)
                 await self._tick()
             if self._gunzip is not None:
                 self._gunzip.end()
-            self._take(self._lines.end())
+            await self._take(self._lines.end())
             if self.plan.checksum_sha256 not in (None, self.digest):
                 raise ChecksumMismatch("X-Checksum-Sha256 is not the SHA-256 of this body.")
             await self._flush()
@@ -88,7 +90,16 @@ class ImportRun:
     def _unfold(self, chunk: bytes) -> Iterable[bytes]:
         return (chunk,) if self._gunzip is None else self._gunzip.feed(chunk)
 
-    def _take(self, lines: list[tuple[int, bytes | None]]) -> None:
+    async def _take(self, lines: list[tuple[int, bytes | None]]) -> None:
+        for start in range(0, len(lines), _TURN_LINES):
+            refused = self.tally.lines_invalid
+            self._judge_all(lines[start : start + _TURN_LINES])
+            if len(self._batch) >= BATCH_ROWS or self._batch_chars >= BATCH_CHARS:
+                await self._flush()
+            elif self.tally.lines_invalid != refused:
+                await asyncio.sleep(0)
+
+    def _judge_all(self, lines: list[tuple[int, bytes | None]]) -> None:
         tally, batch, judge = self.tally, self._batch, self._judge
         for line_no, line in lines:
             verdict = judge(line)
