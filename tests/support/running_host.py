@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -76,6 +77,9 @@ class RunningHost:
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request and read the answer to its end; it is not decompressed."""
+        if isinstance(options.get("data"), bytes):
+            # aiohttp sends a stream piece by piece and bytes at once.
+            options["data"] = io.BytesIO(options["data"])
         async with self.session.request(method, self.url + path, **options) as response:
             return await read(response)
 
@@ -159,7 +163,9 @@ async def running_host(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await opened.actors.start()
         port = runner.addresses[0][1]
-        session = await exits.enter_async_context(ClientSession(auto_decompress=False))
+        session = await exits.enter_async_context(
+            ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
+        )
         host = RunningHost(f"http://127.0.0.1:{port}", port, opened, session, log)
         guard = asyncio.create_task(_watch_turns(host))
         yield host
