@@ -12,8 +12,8 @@ from durable.contract import ActorsClosedError, DurableObject, ObjectId
 from durable.event import Settle
 from durable.instance import Instance
 from durable.local_context import LocalContext
-from durable.local_socket import ABNORMAL, Closed
 from durable.object_file import ObjectFile
+from durable.socket_frames import ABNORMAL, Closed
 from durable.socket_hub import SocketHub
 from durable.timing import Timing
 from durable.writes import EVICTED, Writes

@@ -22,12 +22,12 @@ from durable.alarm_index import AlarmIndex
 from durable.cell import Cell
 from durable.contract import DurableObject, ObjectId, ObjectNamespace
 from durable.listing import LiveObject, StoredObject, live_objects, stored_objects
-from durable.local_socket import Closed
 from durable.object_file import OpenFiles
+from durable.socket_frames import Closed
 from durable.timing import Timing
 
-MAX_OPEN_FILES: Final = 128
-"""Object databases open at a time: two file descriptors each."""
+MAX_OPEN_FILES: Final = 112
+"""Object databases open at a time: two file descriptors each, and few more on their way out."""
 
 _GOING_AWAY: Final = Closed(1001, "The server is going away.")
 
@@ -59,9 +59,7 @@ class Actors:
         self.before_commit = before_commit
         self.files = OpenFiles(directory, max_open_files)
         self.alarms = AlarmIndex(directory / "alarms.sqlite")
-        self.alarm_clock = AlarmClock(
-            self.alarms, lambda: self.class_names, self._find, clock, log
-        )
+        self.alarm_clock = AlarmClock(self.alarms, lambda: self.class_names, self._find, clock, log)
         self.is_closed = False
         self._classes: dict[str, ActorClass] = {}
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -127,6 +125,7 @@ class Actors:
             cell.shut_down(_GOING_AWAY)
         await self._wait_for(cut, self.timing.grace_seconds)
         self.alarms.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.files.finish)
 
     # -- for looking at it ------------------------------------------------------------------------
 

@@ -18,44 +18,26 @@ it, the socket is closed with 1013 and what waited is thrown away.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from durable.contract import MAX_ATTACHMENT_BYTES
-from durable.errors import InvalidAccessError, SocketStateError
-from durable.values import decode, encode, stored_size
-
-OPEN: Final = 1
-CLOSING: Final = 2
-CLOSED: Final = 3
-
-MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
-MAX_WAITING_MESSAGES: Final = 10_000
-MAX_REASON_BYTES: Final = 123
-"""Room in a close frame (RFC 6455, 5.5)."""
-
-NO_CODE: Final = 1005
-ABNORMAL: Final = 1006
-TOO_SLOW: Final = 1013
-
-_NEVER_SENT = frozenset({1004, NO_CODE, ABNORMAL, 1015})
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The end of a socket, as its peer sees it."""
-
-    code: int
-    reason: str = ""
-    was_clean: bool = True
-
-
-DROPPED: Final = Closed(
-    ABNORMAL, "WebSocket disconnected without sending Close frame.", was_clean=False
+from durable.errors import SocketStateError
+from durable.socket_frames import (
+    ABNORMAL,
+    DROPPED,
+    MAX_WAITING_BYTES,
+    MAX_WAITING_MESSAGES,
+    NO_CODE,
+    SLOW,
+    Message,
+    check_close,
+    check_message,
+    size_of,
 )
-SLOW: Final = Closed(TOO_SLOW, "The receiver is too slow.", was_clean=False)
-
-Message = str | bytes
+from durable.socket_frames import CLOSED as CLOSED
+from durable.socket_frames import OPEN as OPEN
+from durable.socket_frames import Closed as Closed
+from durable.values import decode, encode, stored_size
 
 
 class SocketOwner(Protocol):
@@ -137,7 +119,7 @@ class LocalSocket:
         """
         if self._called_close:
             raise TypeError("Can't call WebSocket send() after close().")
-        checked = _checked(message)
+        checked = check_message(message)
         if not self._sent_close:
             self._out(checked)
 
@@ -187,7 +169,7 @@ class LocalSocket:
             self.echo_close(item)
             return item
         self._queue.popleft()
-        self._waiting_bytes -= _size(item)
+        self._waiting_bytes -= size_of(item)
         return item
 
     async def writable(self) -> None:
@@ -245,7 +227,7 @@ class LocalSocket:
             if is_full or len(self._queue) >= MAX_WAITING_MESSAGES:
                 self._give_up()
                 return
-            self._waiting_bytes += _size(item)
+            self._waiting_bytes += size_of(item)
         self._queue.append(item)
         self._wake()
 
@@ -285,24 +267,3 @@ class LocalSocket:
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
-
-
-def check_close(code: int | None, reason: str) -> None:
-    """Refuse what cannot go into a close frame."""
-    if code is not None and (not 1000 <= code <= 4999 or code in _NEVER_SENT):
-        raise InvalidAccessError(f"Invalid WebSocket close code: {code}.")
-    size = len(reason.encode("utf-8", "replace"))
-    if size > MAX_REASON_BYTES:
-        raise ValueError(f"A close reason has at most {MAX_REASON_BYTES} bytes, not {size}.")
-
-
-def _checked(message: object) -> Message:
-    if isinstance(message, (bytearray, memoryview)):
-        return bytes(message)
-    if not isinstance(message, (str, bytes)):
-        raise TypeError(f"A message must be str or bytes, not {type(message).__name__}.")
-    return message
-
-
-def _size(item: Message | Closed) -> int:
-    return 0 if isinstance(item, Closed) else len(item)

@@ -9,6 +9,7 @@ none of them. A file exists from the first write on, so objects that only answer
 import contextlib
 import sqlite3
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ CREATE TABLE _cf_ALARM (one INTEGER PRIMARY KEY CHECK (one = 1), scheduled_ms IN
                         due_ms INTEGER NOT NULL, retries INTEGER NOT NULL);
 """
 
+NAME_WRITTEN: Final = (
+    "INSERT INTO _cf_METADATA VALUES ('name', ?) ON CONFLICT DO NOTHING /*edgekeep's own*/"
+)
 _READ_METADATA = "SELECT value FROM _cf_METADATA WHERE key = ? /*edgekeep's own*/"
 
 # Key and value of 2 MiB share one row; SQLite counts its header too.
@@ -33,6 +37,13 @@ _ROW_BYTES = 2_097_152 + 4096
 
 _CACHE_KIB = 512
 """Page cache of one open file at most; with 128 open files this bounds it to 64 MiB."""
+
+
+_LOG_PAGES = 1000
+"""SQLite's own default: the log is copied back into the file when it is this long."""
+
+_MAX_CLOSING = 16
+"""Files that may be on their way to being closed."""
 
 
 class OpenFiles:
@@ -43,6 +54,8 @@ class OpenFiles:
         self._limit = limit
         self._open: OrderedDict[ObjectFile, None] = OrderedDict()
         self._template: bytes | None = None
+        self._closing: dict[Path, Future[None]] = {}
+        self._closer: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -51,6 +64,12 @@ class OpenFiles:
         """Note that *file* is used now."""
         if file in self._open:
             self._open.move_to_end(file)
+
+    def before_open(self, file: "ObjectFile") -> None:
+        """Wait for an earlier connection to *file*: two would lock each other out."""
+        closing = self._closing.pop(file.path, None)
+        if closing is not None:
+            closing.result()
 
     def opened(self, file: "ObjectFile") -> None:
         """Note a newly opened file and close others when there are too many."""
@@ -61,9 +80,29 @@ class OpenFiles:
             for other in idle[: len(self._open) - self._limit]:
                 other.close()
 
-    def closed(self, file: "ObjectFile") -> None:
-        """Note that *file* is closed."""
+    def close(self, file: "ObjectFile", connection: sqlite3.Connection) -> None:
+        """
+        Close *connection* in the background.
+
+        Closing checkpoints the log, with two fsyncs: thousands of objects that fall asleep
+        together would stop the loop for seconds.
+        """
         self._open.pop(file, None)
+        if self._closer is None:
+            self._closer = ThreadPoolExecutor(1, "durable-close")
+        for path in [p for p, f in self._closing.items() if f.done()]:
+            del self._closing[path]
+        if len(self._closing) >= _MAX_CLOSING:
+            # The oldest: descriptors are the scarce thing here.
+            self._closing.pop(next(iter(self._closing))).result()
+        self._closing[file.path] = self._closer.submit(connection.close)
+
+    def finish(self) -> None:
+        """Wait until every file is closed; blocks."""
+        if self._closer is not None:
+            self._closer.shutdown()
+            self._closer = None
+        self._closing.clear()
 
     def template(self) -> bytes:
         """
@@ -88,15 +127,25 @@ class OpenFiles:
 class ObjectFile:
     """One object's database: opened when needed, closed when others need the room."""
 
-    __slots__ = ("_connection", "_files", "_name", "authority", "exists", "path")
+    __slots__ = (
+        "_connection",
+        "_files",
+        "_is_relaxed",
+        "authority",
+        "exists",
+        "path",
+        "unwritten_name",
+    )
 
     def __init__(self, files: OpenFiles, path: Path, name: str | None) -> None:
         self._files = files
-        self._name = name
+        self.unwritten_name = name
+        """The object's name until the first write has put it into the file."""
         self._connection: sqlite3.Connection | None = None
         self.path = path
-        self.exists = path.exists()
+        self.exists = _is_whole(path)
         """False until the first write: reads of such an object need no file."""
+        self._is_relaxed = False
         self.authority: sqlite_dialect.Authority | None = None
 
     @property
@@ -112,6 +161,7 @@ class ObjectFile:
     def connection(self) -> sqlite3.Connection:
         """Return the connection, opening or making the file when needed."""
         if self._connection is None:
+            self._files.before_open(self)
             if not self.exists:
                 self._create()
             self._connection = self._connect()
@@ -125,17 +175,23 @@ class ObjectFile:
         fresh.write_bytes(self._files.template())
         fresh.replace(self.path)
         self.exists = True
-        if self._name is not None:
-            connection = self._connect()
-            with contextlib.closing(connection):
-                connection.execute("INSERT INTO _cf_METADATA VALUES ('name', ?)", (self._name,))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, cached_statements=64, check_same_thread=False
+        )
         try:
             # One process owns an object: no shared-memory file, no lock per transaction.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
-            connection.execute("PRAGMA synchronous = NORMAL")
+            # The first commit after a clean close starts a new log, and SQLite would wait
+            # for the disk to have its header. Nothing old is in that log to be mistaken for
+            # new, so this one wait is saved; see `committed`.
+            self._is_relaxed = not _beside(self.path, "-wal").exists()
+            if self._is_relaxed:
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
+            else:
+                connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = FAST").fetchone()
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -150,16 +206,24 @@ class ObjectFile:
         self.authority = authority
         return connection
 
+    def committed(self) -> None:
+        """A transaction was committed: from now on the log is synced before a checkpoint."""
+        self.unwritten_name = None
+        if self._is_relaxed and self._connection is not None:
+            self._is_relaxed = False
+            self._connection.execute("PRAGMA synchronous = NORMAL /*edgekeep's own*/")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchone()
+
     def close(self) -> None:
-        """Close the file; an open transaction is undone."""
+        """Close the file, in the background; an open transaction is undone."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._files.closed(self)
-            connection.close()
+            self._files.close(self, connection)
 
     def remove(self) -> None:
         """Close and delete the file."""
         self.close()
+        self._files.before_open(self)
         _remove_file(self.path)
         self.exists = False
 
@@ -177,6 +241,22 @@ class ObjectFile:
             return None
         row = self.connection().execute(_READ_METADATA, (key,)).fetchone()
         return None if row is None else row[0]
+
+
+def _is_whole(path: Path) -> bool:
+    """
+    Whether the object has a file.
+
+    A power cut soon after the file was made can leave it empty; nothing in it was promised
+    to survive that, so the remains are removed.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return False
+    if size == 0:
+        _remove_file(path)
+    return size > 0
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from durable.contract import MAX_SOCKETS, check_tags
 from durable.errors import SocketStateError
 from durable.instance import CURRENT_INSTANCE, Instance
-from durable.local_socket import CLOSED, Closed, LocalSocket, Message
+from durable.local_socket import LocalSocket
+from durable.socket_frames import CLOSED, Closed, Message
 
 if TYPE_CHECKING:
     from durable.cell import Cell

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from durable.errors import ObjectResetError
-from durable.object_file import ObjectFile
+from durable.object_file import NAME_WRITTEN, ObjectFile
 
 _BEGIN: Final = "BEGIN IMMEDIATE /*edgekeep's own*/"
 _COMMIT: Final = "COMMIT /*edgekeep's own*/"
@@ -65,6 +65,8 @@ class Writes:
         connection = self.file.connection()
         if not self.dirty:
             connection.execute(_BEGIN)
+            if self.file.unwritten_name is not None:
+                connection.execute(NAME_WRITTEN, (self.file.unwritten_name,))
             self.dirty = True
             self._on_dirty()
         elif not connection.in_transaction:
@@ -88,6 +90,7 @@ class Writes:
         if not connection.in_transaction:
             raise ObjectResetError(LOST)
         connection.execute(_COMMIT)
+        self.file.committed()
         self.dirty = False
         self.alarm_changed = False
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from durable.contract import DurableObject, ObjectId, ObjectNamespace, ObjectStub
-from durable.embedded import Actors
+from durable.embedded import MAX_OPEN_FILES, Actors
 from durable.timing import Timing
 
 START = 1_800_000_000.0
@@ -53,7 +53,7 @@ class World:
     failing_commits: int = 0
     commits: int = 0
     timing: Timing = field(default_factory=Timing)
-    max_open_files: int = 128
+    max_open_files: int = MAX_OPEN_FILES
     bound: dict[str, tuple[type[DurableObject], Any]] = field(default_factory=dict)
     actors: Actors = None  # type: ignore[assignment]  # open() sets it
 

@@ -10,7 +10,8 @@ from durable.contract import (
     InvalidAccessError,
     ObjectResetError,
 )
-from durable.local_socket import DROPPED, Closed, LocalSocket, local_pair
+from durable.local_socket import Closed, LocalSocket, local_pair
+from durable.socket_frames import DROPPED
 from tests.bindings.durable_world import World, made_world
 
 world = made_world
