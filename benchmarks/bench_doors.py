@@ -99,7 +99,7 @@ def main() -> int:
     place = Place.of(argparse.Namespace(config=None, state=options.state))
     routes = table(place.state / "bench-durable")
     # The host builds its table itself; here it gets one with more rows.
-    host.RouteTable = lambda: routes  # type: ignore[misc, assignment]
+    host.RouteTable = lambda: routes  # type: ignore[attr-defined, misc, assignment]
     return host.serve(
         place.config, place.state, place.variables, host="127.0.0.1", port=options.port
     )

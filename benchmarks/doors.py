@@ -9,6 +9,7 @@ from benchmarks.figures import Figure
 from benchmarks.load import Door, Rounds, alternate
 from benchmarks.plan import Plan
 from benchmarks.profiles_file import lines, profile_id, write_file
+from benchmarks.servers import Server
 
 STORED = 1000
 KEY_FORMAT = "usr_%08d"
@@ -18,7 +19,7 @@ COUNTER = Door("/bench/counter", method="POST")
 WRITTEN_KEYS = 5000
 
 
-def _measure(plan: Plan, doors: dict[str, tuple[int, Door]]) -> Rounds:
+def _measure(plan: Plan, doors: dict[str, tuple[Server, Door]]) -> Rounds:
     return alternate(doors, seconds=plan.seconds, rounds=plan.rounds, warm_up=plan.warm_up)
 
 
@@ -33,7 +34,10 @@ def _figure(name: str, what: str, rounds: Rounds, against: str, target: float) -
         reference=rounds.median(against),
         against=other,
         ratio=rounds.ratio("ours", against),
-        note=f"p99 {rounds.p99_ms('ours'):.1f} ms, {other} {rounds.p99_ms(against):.1f} ms",
+        note=(
+            f"p99 {rounds.p99_ms('ours'):.1f} ms, {other} {rounds.p99_ms(against):.1f} ms; "
+            f"CPU {rounds.cpu_us('ours'):.0f} µs, {rounds.cpu_us(against):.0f} µs a request"
+        ),
     )
 
 
@@ -53,8 +57,8 @@ def profile_get(plan: Plan) -> list[Figure]:
             bare = servers.bare(directory, body, uvloop=edgekeep_server.host_uses_uvloop())
             with bare as plain, servers.miniflare(directory) as twin:
                 edgekeep_server.send(twin.port, stored)
-                ports = {"bare": plain.port, "ours": ours.port, "miniflare": twin.port}
-                rounds = _measure(plan, {name: (port, ITEM) for name, port in ports.items()})
+                doors = {"bare": (plain, ITEM), "ours": (ours, ITEM), "miniflare": (twin, ITEM)}
+                rounds = _measure(plan, doors)
     what = "GET profile by id"
     return [
         _figure("profile_get", what, rounds, "bare", 0.6),
@@ -77,11 +81,7 @@ def d1_point_query(plan: Plan) -> list[Figure]:
         edgekeep_server.send(twin.port, rows)
         body = edgekeep_server.fetch(ours.port, f"/bench/d1?id={profile_id(0)}")
         with servers.bare(directory, body, uvloop=edgekeep_server.host_uses_uvloop()) as plain:
-            doors = {
-                "bare": (plain.port, ITEM),
-                "ours": (ours.port, ROW),
-                "miniflare": (twin.port, ROW),
-            }
+            doors = {"bare": (plain, ITEM), "ours": (ours, ROW), "miniflare": (twin, ROW)}
             rounds = _measure(plan, doors)
     return [_figure("d1_point_query", "D1 point query over HTTP", rounds, "bare", 0.5)]
 
@@ -96,7 +96,7 @@ def kv_write(plan: Plan) -> list[Figure]:
             edgekeep_server.with_doors(directory, directory / "state") as ours,
             servers.miniflare(directory) as twin,
         ):
-            rounds = _measure(plan, {"ours": (ours.port, door), "miniflare": (twin.port, door)})
+            rounds = _measure(plan, {"ours": (ours, door), "miniflare": (twin, door)})
     return [_figure("kv_write", "KV write of 1 KB over HTTP", rounds, "miniflare", 6)]
 
 
@@ -111,6 +111,5 @@ def object_counter(plan: Plan) -> list[Figure]:
         edgekeep_server.with_doors(directory, directory / "state") as ours,
         servers.miniflare(directory) as twin,
     ):
-        ports = {"ours": ours.port, "miniflare": twin.port}
-        rounds = _measure(plan, {name: (port, COUNTER) for name, port in ports.items()})
+        rounds = _measure(plan, {"ours": (ours, COUNTER), "miniflare": (twin, COUNTER)})
     return [_figure("object_counter", "Durable Object counter over HTTP", rounds, "miniflare", 3)]

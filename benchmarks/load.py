@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.servers import Server
+
 SCRIPT = Path(__file__).parent / "load.lua"
 CONNECTIONS = 32
 
@@ -32,9 +34,10 @@ class Door:
 
 @dataclass(frozen=True)
 class Rate:
-    """Outcome of one run: requests per second and latencies in microseconds."""
+    """Outcome of one run: requests per second, latencies and the server's CPU time in µs."""
 
     per_second: float
+    cpu_us: float
     p50_us: int
     p99_us: int
 
@@ -54,6 +57,10 @@ class Rounds:
         pairs = zip(self.runs[name], self.runs[other], strict=True)
         return statistics.median(one.per_second / two.per_second for one, two in pairs)
 
+    def cpu_us(self, name: str) -> float:
+        """Return the median of the CPU time that a request cost `name`, in microseconds."""
+        return statistics.median(run.cpu_us for run in self.runs[name])
+
     def p99_ms(self, name: str) -> float:
         """Return the median of the 99th percentiles of `name`, in milliseconds."""
         return statistics.median(run.p99_us for run in self.runs[name]) / 1000
@@ -67,7 +74,7 @@ def require_wrk() -> str:
     return found
 
 
-def hammer(port: int, door: Door, seconds: float) -> Rate:
+def hammer(server: Server, door: Door, seconds: float) -> Rate:
     """Send requests for `seconds`; raise LoadError if one of them failed."""
     wrk = require_wrk()
     variables = {
@@ -80,10 +87,12 @@ def hammer(port: int, door: Door, seconds: float) -> Rate:
         variables["BENCH_BODY"] = str(door.body)
     command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
     # A slow answer shows in the latencies; only a lost one is an error.
-    command += ["--timeout", "60s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}"]
+    command += ["--timeout", "60s", "-s", str(SCRIPT), f"http://127.0.0.1:{server.port}"]
+    cpu_before = server.cpu_seconds()
     done = subprocess.run(
         command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
     )
+    cpu = server.cpu_seconds() - cpu_before
     marked = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode != 0 or not marked:
         raise LoadError(f"wrk failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -91,23 +100,24 @@ def hammer(port: int, door: Door, seconds: float) -> Rate:
     if result["bad_status"] or result["socket_errors"] or not result["requests"]:
         raise LoadError(f"{door.method} {door.path}: not every request was answered: {result}")
     rate = result["requests"] / result["seconds"]
-    return Rate(per_second=rate, p50_us=result["p50_us"], p99_us=result["p99_us"])
+    cpu_us = cpu / result["requests"] * 1e6
+    return Rate(per_second=rate, cpu_us=cpu_us, p50_us=result["p50_us"], p99_us=result["p99_us"])
 
 
 def alternate(
-    servers: Mapping[str, tuple[int, Door]], *, seconds: float, rounds: int, warm_up: float
+    servers: Mapping[str, tuple[Server, Door]], *, seconds: float, rounds: int, warm_up: float
 ) -> Rounds:
     """Warm each server up, then measure them in turn, `rounds` times over.
 
-    Interleaving lets noise of the machine fall on all alike. `servers`: name -> (port, door).
+    Interleaving lets noise of the machine fall on all alike. `servers`: name -> (server, door).
     """
-    for port, door in servers.values():
-        hammer(port, door, warm_up)
+    for server, door in servers.values():
+        hammer(server, door, warm_up)
     outcome = Rounds({name: [] for name in servers})
     for _ in range(rounds):
-        for name, (port, door) in servers.items():
+        for name, (server, door) in servers.items():
             try:
-                outcome.runs[name].append(hammer(port, door, seconds))
+                outcome.runs[name].append(hammer(server, door, seconds))
             except LoadError as problem:
                 raise LoadError(f"{name}: {problem}") from None
     return outcome

@@ -90,6 +90,10 @@ class Server:
         """Return the resident memory of the process and its descendants (VmRSS)."""
         return sum(_resident(pid) for pid in _family(self.pid))
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the process and its descendants have used."""
+        return sum(_processor_time(pid) for pid in _family(self.pid))
+
     def stop(self) -> None:
         """End the process group: first with SIGTERM, after five seconds with SIGKILL."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -174,3 +178,11 @@ def _resident(pid: int) -> int:
         return 0
     sizes = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
     return int(sizes[0]) * 1024 if sizes else 0
+
+
+def _processor_time(pid: int) -> float:
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
