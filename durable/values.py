@@ -24,6 +24,9 @@ from durable.errors import DataCloneError
 MAX_VALUE_BYTES: Final = 2_097_152
 """Longest key and value together (Cloudflare: 2 MB for SQLite-backed objects)."""
 
+MAX_DEPTH: Final = 200
+"""Lists in lists: deeper data could be stored by one caller and be too deep for the next."""
+
 MAX_CALL_BYTES: Final = 33_554_432
 """Arguments or results of one call together (Cloudflare: 32 MiB)."""
 
@@ -62,10 +65,7 @@ def copy_sent(value: Any) -> Any:
     if value is None or kind is int or kind is bool or kind is float:
         return value
     sizes = [0]
-    try:
-        copy = _copy(value, sizes)
-    except RecursionError:
-        raise DataCloneError("The value is nested too deeply or contains itself.") from None
+    copy = _copy(value, sizes, MAX_DEPTH + 1)
     if sizes[0] > MAX_CALL_BYTES:
         raise ValueError(
             "Serialized RPC arguments or return values are limited to 32MiB, but the size of "
@@ -74,7 +74,13 @@ def copy_sent(value: Any) -> Any:
     return copy
 
 
-def _copy(value: Any, sizes: list[int]) -> Any:
+def _less(room: int) -> int:
+    if room == 0:
+        raise DataCloneError("The value is nested too deeply or contains itself.")
+    return room - 1
+
+
+def _copy(value: Any, sizes: list[int], room: int) -> Any:
     kind = type(value)
     if kind is str or kind is bytes:
         # ASCII in the usual case; what is longer in UTF-8 is at most 4 times longer.
@@ -84,9 +90,11 @@ def _copy(value: Any, sizes: list[int]) -> Any:
     if kind in _SCALAR_TYPES:
         return value
     if kind is list or kind is tuple:
-        return [_copy(item, sizes) for item in value]
+        room = _less(room)
+        return [_copy(item, sizes, room) for item in value]
     if kind is dict:
-        return {_scalar(k, sizes, refuse_sent): _copy(v, sizes) for k, v in value.items()}
+        room = _less(room)
+        return {_scalar(k, sizes, refuse_sent): _copy(v, sizes, room) for k, v in value.items()}
     if kind is set or kind is frozenset:
         return {_scalar(item, sizes, refuse_sent) for item in value}
     if kind is bytearray or kind is memoryview:
@@ -98,7 +106,7 @@ def _copy(value: Any, sizes: list[int]) -> Any:
 def _scalar(value: Any, sizes: list[int], refuse: Refuse) -> Any:
     if type(value) not in _SCALAR_TYPES:
         raise refuse(value)
-    return _copy(value, sizes)
+    return _copy(value, sizes, 1)
 
 
 def _utf8(text: str) -> bytes:
@@ -122,10 +130,7 @@ def encode(value: Any) -> str | bytes:
         return str(value)
     if kind is bytearray or kind is memoryview:
         return bytes(value)
-    try:
-        return json.dumps(_tagged(value), ensure_ascii=False, separators=(",", ":"))
-    except RecursionError:
-        raise DataCloneError("The value is nested too deeply or contains itself.") from None
+    return json.dumps(_tagged(value, MAX_DEPTH), ensure_ascii=False, separators=(",", ":"))
 
 
 def stored_size(encoded: str | bytes) -> int:
@@ -152,7 +157,7 @@ def decode(stored: str | bytes) -> Any:
     return json.loads(stored)
 
 
-def _tagged(value: Any) -> Any:
+def _tagged(value: Any, room: int) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
@@ -162,9 +167,10 @@ def _tagged(value: Any) -> Any:
     if kind is float:
         return value if math.isfinite(value) else {"$n": repr(value)}
     if kind is list or kind is tuple:
-        return [_tagged(item) for item in value]
+        room = _less(room)
+        return [_tagged(item, room) for item in value]
     if kind is dict:
-        return _tagged_dict(value)
+        return _tagged_dict(value, _less(room))
     if kind is bytes or kind is bytearray or kind is memoryview:
         return {"$b": base64.b64encode(value).decode()}
     if kind is datetime:
@@ -174,16 +180,16 @@ def _tagged(value: Any) -> Any:
     raise refuse_stored(value)
 
 
-def _tagged_dict(value: dict[Any, Any]) -> Any:
+def _tagged_dict(value: dict[Any, Any], room: int) -> Any:
     if all(type(k) is str and not k.startswith("$") for k in value):
-        return {k: _tagged(v) for k, v in value.items()}
-    return {"$m": [[_tagged_scalar(k), _tagged(v)] for k, v in value.items()]}
+        return {k: _tagged(v, room) for k, v in value.items()}
+    return {"$m": [[_tagged_scalar(k), _tagged(v, room)] for k, v in value.items()]}
 
 
 def _tagged_scalar(value: Any) -> Any:
     if type(value) not in _SCALAR_TYPES:
         raise refuse_stored(value)
-    return _tagged(value)
+    return _tagged(value, 1)
 
 
 def _untagged(value: Any) -> Any:
