@@ -1,71 +1,53 @@
 """
-What goes to the edge: the portable modules, their data files and the pure-Python packages.
+The test bundle: what `edgekeep edge build` makes, and the test entry in place of main.py.
 
-The set is what can be reached from an entry module by its imports, lazy ones included, so that
-nothing of a laptop (SQLite files, aiohttp) travels along.
+The runtime of the tests (2024) knows neither `python_modules/` nor the SDK: packages lie beside the
+modules there, and the SDK stays behind.
 """
 
-import ast
-import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.edge.bundle import collect
+from scripts.edge.closure import find_closure
+from scripts.edge.wrangler_config import SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
-_OURS = ("worker", "kv", "d1_schema", "r2", "durable", "tests")
-# Pure-Python packages that the portable modules import. PyJWT's optional parts stay behind.
-VENDORED = ("fastjsonschema", "jwt")
-_DATA = ("d1_schema/json/*.json",)
+# The module by which workerd knows a Worker: the first one, in the root of all modules.
+_MAIN = "main.py"
+_TEST_ENTRY = "tests.edge.inside.main"
+_TEST_MODULES = (_TEST_ENTRY, "tests.edge.inside.door")
+_PACKAGES = ("fastjsonschema/", "jwt/")
+_VENDORED = "python_modules/"
 
 
-def modules(*entries: Path) -> dict[str, Path]:
-    """Return path in the bundle -> file, for all that *entries* (files below ROOT) need."""
-    found: dict[str, Path] = {}
-    waiting = list(entries)
-    while waiting:
-        path = waiting.pop()
-        name = str(path.relative_to(ROOT))
-        if name in found:
-            continue
-        found[name] = path
-        waiting.extend(_imported(path))
-        # Importing a module imports the packages above it.
-        waiting.extend(
-            folder / "__init__.py"
-            for folder in path.parents
-            if ROOT in folder.parents and (folder / "__init__.py").exists()
-        )
-    for pattern in _DATA:
-        found |= {str(path.relative_to(ROOT)): path for path in ROOT.glob(pattern)}
-    return found
+def built() -> dict[str, bytes]:
+    """Return the files of `edgekeep edge build` by their path in the bundle."""
+    return collect(ROOT, ROOT / "wrangler_compat.toml", ROOT / "build" / "wheels", None)
 
 
-def vendored() -> dict[str, Path]:
-    """Return path in the bundle -> file of the packages installed beside us."""
-    found: dict[str, Path] = {}
-    for name in VENDORED:
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        folder = Path(spec.origin).parent
-        found |= {str(path.relative_to(folder.parent)): path for path in folder.rglob("*.py")}
-    return found
+def bundle_for_tests() -> dict[str, bytes]:
+    """Return the modules and data that workerd gets: the build, laid out for the older runtime."""
+    files: dict[str, bytes] = {}
+    for path, data in built().items():
+        package = path.removeprefix(_VENDORED)
+        if path.startswith(f"{SOURCES}/"):
+            files[path.removeprefix(f"{SOURCES}/")] = data
+        elif package != path and package.startswith(_PACKAGES):
+            files[package] = data
+    for entry in _TEST_MODULES:
+        for module in find_closure(ROOT, entry).modules.values():
+            files[module.path.as_posix()] = (ROOT / module.path).read_bytes()
+    files[_MAIN] = (ROOT / (_TEST_ENTRY.replace(".", "/") + ".py")).read_bytes()
+    return files
 
 
-def _imported(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _files(alias.name)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from _files(node.module)
-            for alias in node.names:
-                yield from _files(f"{node.module}.{alias.name}")
-
-
-def _files(name: str) -> Iterator[Path]:
-    parts = name.split(".")
-    if parts[0] in _OURS:
-        place = ROOT.joinpath(*parts)
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
-            if path.exists():
-                yield path
+def as_modules(files: dict[str, bytes]) -> list[dict[str, str]]:
+    """Return *files* as Miniflare takes them: the entry first, by which workerd knows it."""
+    return [
+        {
+            "type": "PythonModule" if path.endswith(".py") else "Text",
+            "path": path,
+            "contents": files[path].decode(),
+        }
+        for path in sorted(files, key=lambda path: (path != _MAIN, path))
+    ]

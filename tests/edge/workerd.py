@@ -1,45 +1,46 @@
 """Starts real workerd (Node, miniflare 3) with the test bundle, and talks to it."""
 
 import contextlib
+import hashlib
 import json
 import pickle
 import shutil
 import subprocess
 import tempfile
-import urllib.error
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.edge.bundle import ROOT, modules, vendored
+from kv.contract import KVError
+from tests.edge.bundle import as_modules, bundle_for_tests
 
 NODE_FOLDER = Path(__file__).parent / "node"
+_STAMP = NODE_FOLDER / "node_modules" / ".edgekeep"
 # The newest date and the flag that the offline runtime knows (facts/components.md).
 _COMPATIBILITY = {"compatibilityDate": "2024-10-01", "compatibilityFlags": ["python_workers"]}
-STORES = 100
-"""How many empty KV namespaces, D1 databases and R2 buckets the suites may open."""
+_NAMESPACES = ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"]
 
 
 @dataclass
 class Workerd:
-    """A running workerd."""
+    """A running workerd with *stores* empty stores of each kind."""
 
     url: str
+    stores: int
     _used: dict[str, int] = field(default_factory=dict)
 
     def fresh(self, kind: str) -> str:
         """Return the binding of a store of *kind* (KV, D1, R2) that nobody used yet."""
         number = self._used.get(kind, 0)
-        assert number < STORES, f"the suites open more than {STORES} {kind} stores: raise STORES"
+        assert number < self.stores, f"the suites open more than {self.stores} {kind} stores"
         self._used[kind] = number + 1
         return f"{kind}_{number}"
 
     def call(self, binding: str, primitive: str, arguments: tuple[Any, ...]) -> Any:
         """Run a primitive of an edge adapter in workerd; raise what it raised. Blocks."""
-        from kv.contract import KVError
-
         call = pickle.dumps((binding, primitive, arguments), protocol=5)
         with urllib.request.urlopen(f"{self.url}__edge_test_door", call, timeout=60) as answer:
             kind, told = pickle.loads(answer.read())
@@ -50,52 +51,36 @@ class Workerd:
         return told
 
 
-def node_problem() -> str | None:
-    """Return why workerd cannot be started here, or None."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    return None
+def missing_tool() -> str | None:
+    """Return the name of the tool without which workerd cannot be had here, or None."""
+    return next((name for name in ("node", "npm") if shutil.which(name) is None), None)
 
 
 def install() -> None:
-    """Install what package-lock.json names, unless it is there."""
-    done = NODE_FOLDER / "node_modules" / ".package-lock.json"
-    lock = NODE_FOLDER / "package-lock.json"
-    if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE_FOLDER, check=True)
+    """Make node_modules what package-lock.json says, unless it is already."""
+    wanted = hashlib.sha256((NODE_FOLDER / "package-lock.json").read_bytes()).hexdigest()
+    if not _STAMP.is_file() or _STAMP.read_text() != wanted:
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(command, cwd=NODE_FOLDER, check=True)
+        _STAMP.write_text(wanted)
 
 
-def bundle_options(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options of serve.mjs: the bundle and empty stores."""
-    main = ROOT / "tests" / "edge" / "inside" / "main.py"
-    files = modules(main) | vendored()
-    # The entry comes first; its name is what workerd takes for the Worker's.
-    listed = [{"type": "PythonModule", "path": "main.py", "file": str(main)}]
-    listed += [
-        {"type": _type(path), "path": path, "file": str(file)} for path, file in files.items()
-    ]
-    numbers = range(STORES)
+def worker_options(variables: Mapping[str, str], stores: int) -> dict[str, Any]:
+    """Return Miniflare's options for the test bundle with *stores* spare stores of each kind."""
+    numbers = range(stores)
     return {
         **_COMPATIBILITY,
-        "modules": listed,
+        "modules": as_modules(bundle_for_tests()),
         "bindings": dict(variables),
-        "kvNamespaces": [
-            *("PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"),
-            *(f"KV_{number}" for number in numbers),
-        ],
+        "kvNamespaces": [*_NAMESPACES, *(f"KV_{number}" for number in numbers)],
         "d1Databases": ["DB", *(f"D1_{number}" for number in numbers)],
         "r2Buckets": ["BLOBS", *(f"R2_{number}" for number in numbers)],
     }
 
 
-def _type(path: str) -> str:
-    return "PythonModule" if path.endswith(".py") else "Text"
-
-
 @contextlib.contextmanager
-def running(options: Mapping[str, Any]) -> Iterator[Workerd]:
-    """Run workerd with *options* as long as the block does."""
+def running(options: Mapping[str, Any], stores: int = 0) -> Iterator[Workerd]:
+    """Run workerd with Miniflare's *options* as long as the block does."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             ["node", "serve.mjs"],
@@ -106,20 +91,21 @@ def running(options: Mapping[str, Any]) -> Iterator[Workerd]:
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(options).encode() + b"\n")
-            process.stdin.flush()
-            for line in process.stdout:
-                if line.startswith(b'{"url"'):
-                    yield Workerd(json.loads(line)["url"])
-                    return
-            log.seek(0)
-            raise RuntimeError("workerd did not start:\n" + log.read().decode(errors="replace"))
-        finally:
-            process.stdin.close()
+        with process.stdin as orders, process.stdout as said:
             try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+                orders.write(json.dumps(options).encode() + b"\n")
+                orders.flush()
+                url = next((line for line in said if line.startswith(b'{"url"')), None)
+                if url is None:
+                    log.seek(0)
+                    raise RuntimeError(f"workerd did not start: {log.read().decode()}")
+                # The Worker's own log lines come on stdout: read, so that it never has to wait.
+                threading.Thread(target=said.read, daemon=True).start()
+                yield Workerd(json.loads(url)["url"], stores)
+            finally:
+                orders.close()
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()

@@ -53,9 +53,10 @@ async def answer(call: bytes, js_env: Any) -> bytes:
 
 
 def _open(binding: str, raw: Any) -> Any:
-    if binding.startswith("KV"):
+    kind = binding.partition("_")[0]
+    if binding.endswith("_KV") or kind == "KV":
         return EdgeNamespace(raw, time.time)
-    return EdgeDatabase(raw) if binding.startswith("D1") else EdgeBucket(raw)
+    return EdgeDatabase(raw) if kind in ("D1", "DB") else EdgeBucket(raw)
 
 
 def _received(argument: Any) -> Any:

@@ -29,9 +29,7 @@ async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
         outcome = await door.answer(call, js_env)
         return interop.construct("Response", interop.buffer(outcome))
     # Opened and closed with each request: a future of one request must not be settled by another.
-    actors = await Actors.open(
-        Path("/tmp/durable"), clock=time.time, random_bytes=random_bytes
-    )
+    actors = await Actors.open(Path("/tmp/durable"), clock=time.time, random_bytes=random_bytes)
     try:
         return await edge.answer(js_request, js_env, context, _rooms_of(actors))
     finally:

@@ -1,0 +1,137 @@
+"""
+The conformance suites through the edge adapters, in real workerd.
+
+The same probes and the same measured lines as for the local stores; what differs besides has a row
+here. The runtime is of November 2024, the answers were measured in 2026.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bindings import test_d1_golden as d1
+from tests.bindings import test_kv_golden as kv
+from tests.bindings import test_r2_golden as r2
+from tests.bindings.adapters import Clock
+from tests.bindings.golden_lines import Differs, judge
+from tests.edge.remote import RemoteBucket, RemoteDatabase, RemoteNamespace
+from tests.edge.workerd import Workerd
+
+_NO_SESSIONS = Differs(
+    ["ERR", "Error", "D1_ERROR: This runtime has no D1 sessions."],
+    "D1 has sessions since 2025; the adapter opens them where the binding can",
+)
+_NOT_ALLOWED = Differs(
+    ["ERR", "Error", "D1_ERROR: not authorized: SQLITE_AUTH"],
+    "allowed since 2025",
+)
+
+KV_ROWS = {
+    "cacheTtl 30": Differs(
+        [
+            "ERR",
+            "Error",
+            "KV GET failed: 400 Invalid cache_ttl of 30. Cache TTL must be at least 60.",
+        ],
+        "the minimum was 60 seconds until 2025",
+    ),
+}
+D1_ROWS = {
+    "sql: PRAGMA optimize": _NOT_ALLOWED,
+    "sql: PRAGMA page_size": _NOT_ALLOWED,
+    "sql: CREATE VIRTUAL TABLE rt USING rtree(id,a,b)": _NOT_ALLOWED,
+    "withSession() bookmark before": _NO_SESSIONS,
+    "withSession first-primary": _NO_SESSIONS,
+    "withSession('garbage')": _NO_SESSIONS,
+    "withSession('')": _NO_SESSIONS,
+}
+_OPAQUE_CURSORS = "a cursor is opaque; the adapter wraps the bucket's own"
+R2_ROWS: dict[str, tuple[str, Any]] = {
+    "list limit 2 paging": (
+        _OPAQUE_CURSORS,
+        [
+            [["l/a", "l/b/1"], True, "YkM5aUx6RT0="],
+            [["l/b/2", "l/c"], True, "YkM5ag=="],
+            [["l/d/x", "l/é"], False, None],
+        ],
+    ),
+    "list bad cursor": ("what the contract cannot read as a cursor lists from the beginning", 31),
+    "createMultipartUpload": ("an upload id is opaque", ["mp", "string", 171]),
+}
+
+
+def plain(answer: Any) -> Any:
+    """Return *answer* without SQLite's extended code, which the runtime tells since 2025."""
+    if isinstance(answer, list) and answer[:1] == ["ERR"]:
+        return [*answer[:2], re.sub(r" \(extended: SQLITE_\w+\)$", "", answer[2])]
+    return answer
+
+
+@pytest.fixture(scope="session")
+def kv_answers(workerd: Workerd) -> dict[str, Any]:
+    """Every KV probe replayed once, in order."""
+    return asyncio.run(kv.replay(RemoteNamespace(workerd, Clock())))
+
+
+@pytest.fixture(scope="session")
+def d1_answers(workerd: Workerd) -> dict[str, Any]:
+    """Every D1 probe replayed once, in order."""
+    return asyncio.run(d1.replay(RemoteDatabase(workerd)))
+
+
+@pytest.fixture(scope="session")
+def r2_answers(workerd: Workerd) -> dict[str, list[Any]]:
+    """Every R2 probe replayed once, in order."""
+
+    async def opener(_folder: Path, clock: Any) -> RemoteBucket:
+        return RemoteBucket(workerd, clock)
+
+    return asyncio.run(r2.replay(opener, Path()))
+
+
+@pytest.mark.parametrize("name", kv.GOLDEN)
+def test_a_line_of_kv_is_answered_alike_or_differs_for_a_reason(
+    kv_answers: dict[str, Any], name: str
+) -> None:
+    """Each line of kv.jsonl has the measured answer, or the one in a row."""
+    row = KV_ROWS.get(name) or kv.DIFFERENCES.get(name)
+
+    judge("kv", "edge", kv.GOLDEN[name], kv_answers[name], row)
+
+
+@pytest.mark.parametrize("name", d1.GOLDEN)
+def test_a_line_of_d1_is_answered_alike_or_differs_for_a_reason(
+    d1_answers: dict[str, Any], name: str
+) -> None:
+    """Each line of d1.jsonl has the measured answer, or the one in a row."""
+    row = D1_ROWS.get(name) or d1.DIFFERENCES.get(name)
+    measured, ours = d1.masked(plain(d1.GOLDEN[name])), d1.masked(plain(d1_answers[name]))
+
+    judge("d1", "edge", measured, ours, row)
+
+
+@pytest.mark.parametrize("name", r2.EXPECTED)
+def test_a_line_of_r2_is_answered_alike_or_differs_for_a_reason(
+    r2_answers: dict[str, list[Any]], name: str
+) -> None:
+    """Each line of r2.jsonl has the measured answer, or the one in a row."""
+    measured = r2.EXPECTED[name]
+    if measured[0] == "ok":
+        measured = ["ok", r2.read_golden(measured[1])]
+    row = None
+    if name in R2_ROWS:
+        row = Differs(["ok", R2_ROWS[name][1]], R2_ROWS[name][0])
+    elif name in r2.DIFFERENCES:
+        row = Differs(r2.DIFFERENCES[name][1], r2.DIFFERENCES[name][0])
+
+    judge("r2", "edge", measured, r2_answers[name], row)
+
+
+def test_every_row_has_its_line() -> None:
+    """No row stands for a line that is not there."""
+    assert set(KV_ROWS) <= set(kv.GOLDEN)
+    assert set(D1_ROWS) <= set(d1.GOLDEN)
+    assert set(R2_ROWS) <= set(r2.EXPECTED)
