@@ -31,8 +31,9 @@ _SETTINGS = frozenset(
 )
 _RENAMED_TO_RESERVED = re.compile(r"\bto\s+[\"'`\[]?_cf_", re.IGNORECASE)
 
-_SLICE: Final = 32
-"""Rows fetched between two looks at the clock: a row may be 2 MB."""
+_FIRST_SLICE: Final = 2
+_LAST_SLICE: Final = 64
+"""Rows fetched between two looks at the clock: few at first, because a row may be 2 MB."""
 
 
 class Plan:
@@ -76,8 +77,8 @@ class Plan:
         for statement in self.statements[:-1]:
             handle.cursor.execute(statement.text).fetchall()
         cursor = self._execute(handle, values)
-        rows = cursor.fetchmany(_SLICE)
-        if len(rows) == _SLICE:
+        rows = cursor.fetchmany(_FIRST_SLICE)
+        if len(rows) == _FIRST_SLICE:
             _fetch_rest(handle, rows)
         columns = [column[0] for column in cursor.description or ()]
         return columns, [tuple(map(from_plain, row)) for row in rows]
@@ -143,10 +144,15 @@ def _refuse_count(handle: Handle, statement: StatementText) -> None:
 
 
 def _fetch_rest(handle: Handle, rows: list[Any]) -> None:
-    while more := handle.cursor.fetchmany(_SLICE):
-        rows.extend(more)
+    size = _FIRST_SLICE
+    while True:
         if time.perf_counter() > handle.deadline:
             # As if SQLite had been interrupted: large rows take time between its steps too.
             error = sqlite3.OperationalError("interrupted")
             error.sqlite_errorcode = sqlite3.SQLITE_INTERRUPT
             raise error
+        size = min(2 * size, _LAST_SLICE)
+        more = handle.cursor.fetchmany(size)
+        rows.extend(more)
+        if len(more) < size:
+            return
