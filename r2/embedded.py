@@ -16,7 +16,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -39,8 +39,7 @@ from r2.streams import BodySource, BodyStream, IncomingBody, MemorySource
 from r2.sweep import SweepReport, sweep
 from r2.uploads import Uploads
 
-# Threads for files and SQLite. A put keeps one busy while the disk syncs, so a few more
-# than cores; each has its own SQLite connection.
+# For files and SQLite. A put keeps one busy while the disk syncs: a few more than cores.
 _THREADS = 8
 # Hashing keeps a core busy: more threads than laptops have cores to spare do not help.
 _HASHING_THREADS = 2
@@ -72,7 +71,7 @@ class EmbeddedBucket(R2Bucket):
         self._closed = False
 
     async def close(self) -> None:
-        """Finish running work, then close files. Bodies got before cannot be read after."""
+        """Finish running work, then close files, those of unread bodies too."""
         if self._closed:
             return
         self._closed = True
@@ -204,11 +203,13 @@ class EmbeddedBucket(R2Bucket):
         self._remove(versions)
 
     def _remove(self, versions: Sequence[str]) -> None:
-        """Remove bodies no row names any more, in a thread: nobody waits for that."""
+        """Remove bodies no row names any more, in another thread: no caller waits for it."""
         for version in versions:
-            with suppress(RuntimeError):
-                # RuntimeError: the bucket is closing. The sweep will find them.
+            try:
                 self._pool.submit(self._folder.remove, version)
+            except RuntimeError:
+                # The bucket is closing, and takes no more work.
+                self._folder.remove(version)
 
     @contextmanager
     def _writer(self) -> Iterator[BodyWriter]:

@@ -124,6 +124,22 @@ async def test_bodies_of_every_size_come_back(bucket: R2Bucket, size: int) -> No
     assert found.body_used
 
 
+@pytest.mark.parametrize("length", [10, 256 * 1024, 300_000])
+async def test_a_range_ends_where_it_should(bucket: R2Bucket, length: int) -> None:
+    """
+    A range in the middle of a large object has its own bytes, whole and in chunks.
+    """
+    data = pattern(900_000)
+    await bucket.put("k", data)
+    wanted = {"offset": 777, "length": length}
+    found = await bucket.get("k", range=wanted)
+    assert isinstance(found, R2ObjectBody)
+
+    assert b"".join([chunk async for chunk in found.body]) == data[777 : 777 + length]
+    assert await read(bucket, "k", range=wanted) == data[777 : 777 + length]
+    assert found.body.length == length
+
+
 @pytest.mark.parametrize("length", [3, 5, 400_000])
 async def test_a_stream_of_another_length_stores_nothing(bucket: R2Bucket, length: int) -> None:
     """

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import gc
 import os
-import random
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -18,11 +17,8 @@ import pytest
 from r2.bodies import BodyFolder, BodyWriter
 from r2.contract import FixedLengthStream, R2Error, R2ObjectBody
 from r2.embedded import EmbeddedBucket, open_bucket
-from r2.sweep import SweepReport
 from tests.bindings.r2_adapters import Clock
-
-DAY = 24 * 3600.0
-BIG = bytes(range(256)) * 4096
+from tests.bindings.r2_folder import BIG, files, read, reopen
 
 
 @pytest.fixture
@@ -31,29 +27,12 @@ def clock() -> Clock:
     return Clock()
 
 
-async def reopen(directory: Path, clock: Clock, seed: int) -> EmbeddedBucket:
-    """Open the folder with dice of its own, as another process has."""
-    dice = random.Random(seed).randbytes
-    return await open_bucket(directory, clock=clock, random_bytes=dice)
-
-
 @pytest.fixture
 async def bucket(tmp_path: Path, clock: Clock) -> AsyncIterator[EmbeddedBucket]:
     """An empty bucket in tmp_path."""
     opened = await reopen(tmp_path, clock, 1)
     yield opened
     await opened.close()
-
-
-def files(directory: Path) -> list[Path]:
-    """Return the bodies there are, finished or not."""
-    return sorted([*(directory / "bodies").iterdir(), *(directory / "incoming").iterdir()])
-
-
-async def read(bucket: EmbeddedBucket, key: str) -> bytes | None:
-    """Return the bytes of an object, None when there is none."""
-    found = await bucket.get(key)
-    return await found.bytes() if isinstance(found, R2ObjectBody) else None
 
 
 async def test_no_file_is_named_by_a_key(bucket: EmbeddedBucket, tmp_path: Path) -> None:
@@ -106,93 +85,6 @@ async def test_what_is_replaced_refused_or_deleted_leaves_no_file(
 
     assert len(files(tmp_path)) == 2
     assert [path.parent.name for path in files(tmp_path)] == ["bodies"] * 2
-
-
-async def test_open_sweeps_orphans_and_keeps_the_rest(tmp_path: Path, clock: Clock) -> None:
-    """
-    Files a crash left in either folder go when the bucket is opened; objects stay.
-    """
-    first = await reopen(tmp_path, clock, 1)
-    await first.put("k", BIG)
-    await first.close()
-    orphans = [tmp_path / "incoming" / ("a" * 32), tmp_path / "bodies" / ("b" * 32)]
-    for orphan in orphans:
-        orphan.write_bytes(b"half")
-
-    second = await reopen(tmp_path, clock, 2)
-
-    assert [path for path in orphans if path.exists()] == []
-    assert await read(second, "k") == BIG
-    orphans[1].write_bytes(b"half")
-    assert await second.sweep() == SweepReport(files=1, bytes=4, uploads=0)
-    await second.close()
-
-
-async def test_a_sweep_leaves_bodies_at_work_alone(
-    bucket: EmbeddedBucket, tmp_path: Path, clock: Clock
-) -> None:
-    """
-    Another process that opens and sweeps while a stream comes in takes nothing away.
-    """
-    come_in, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield BIG
-        come_in.set()
-        await go_on.wait()
-        yield BIG
-
-    putting = asyncio.ensure_future(bucket.put("k", FixedLengthStream(slow(), 2 * len(BIG))))
-    await come_in.wait()
-    other = await reopen(tmp_path, clock, 2)
-    assert await other.sweep() == SweepReport(0, 0, 0)
-    go_on.set()
-    await putting
-
-    assert await read(other, "k") == BIG * 2
-    await other.close()
-
-
-async def test_a_published_body_is_safe_until_its_row_is_there(
-    bucket: EmbeddedBucket, tmp_path: Path
-) -> None:
-    """
-    Between the move to bodies/ and the commit a sweep finds the file locked.
-    """
-    folder = BodyFolder(tmp_path, random.Random(3).randbytes)
-    writer = BodyWriter(folder)
-    writer.begin()
-    writer.write(b"whole")
-    writer.publish()
-
-    assert await bucket.sweep() == SweepReport(0, 0, 0)
-    assert (tmp_path / "bodies" / writer.version).exists()
-    os.close(writer._handle or 0)
-    writer._handle = None
-    assert await bucket.sweep() == SweepReport(1, 5, 0)
-    folder.close()
-
-
-async def test_uploads_left_open_are_dropped_after_seven_days(
-    bucket: EmbeddedBucket, tmp_path: Path, clock: Clock
-) -> None:
-    """
-    A sweep drops an upload begun more than 7 days ago with its parts, not a younger one.
-    """
-    old = await bucket.create_multipart_upload("old")
-    await old.upload_part(1, BIG)
-    clock.now += 1
-    young = await bucket.create_multipart_upload("young")
-    part = await young.upload_part(1, "y")
-    clock.now += 7 * DAY - 1
-    assert await bucket.sweep() == SweepReport(0, 0, 0)
-    clock.now += 0.001
-
-    assert (await bucket.sweep()).uploads == 1
-    assert len(files(tmp_path)) == 1
-    with pytest.raises(R2Error, match="10024"):
-        await old.upload_part(2, "x")
-    assert (await young.complete([part])).size == 1
 
 
 async def test_two_processes_share_a_folder(
@@ -253,6 +145,27 @@ async def test_a_body_that_vanished_is_an_internal_error(
         await read(bucket, "short")
     await bucket.put("gone", "back")
     assert await read(bucket, "gone") == b"back"
+
+
+async def test_a_get_that_meets_an_overwrite_returns_the_new_object(
+    bucket: EmbeddedBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    When the body goes between the look at the row and the opening, get looks again.
+    """
+    await bucket.put("k", "old")
+    loop = asyncio.get_running_loop()
+    original = BodyFolder.open
+
+    def late(folder: BodyFolder, version: str) -> int:
+        monkeypatch.setattr(BodyFolder, "open", original)
+        asyncio.run_coroutine_threadsafe(bucket.put("k", "new"), loop).result()
+        folder.remove(version)
+        return folder.open(version)
+
+    monkeypatch.setattr(BodyFolder, "open", late)
+
+    assert await read(bucket, "k") == b"new"
 
 
 async def test_a_full_disk_is_an_internal_error_and_stores_nothing(

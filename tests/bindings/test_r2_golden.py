@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bindings import r2_probes_more
+from tests.bindings.golden_lines import DIFFERS, PASSED, VERDICTS
 from tests.bindings.r2_adapters import OPENERS, Clock, Opener
 from tests.bindings.r2_notation import read_golden, write, write_error
 from tests.bindings.r2_probes import PROBES
@@ -112,13 +114,23 @@ async def replay(opener: Opener, directory: Path) -> dict[str, list[Any]]:
     return outcomes
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """An adapter, and its outcome for every line."""
+
+    adapter: str
+    outcomes: dict[str, list[Any]]
+
+    def note(self, verdict: str) -> None:
+        """Count a line in the table contract x adapter."""
+        VERDICTS["r2", self.adapter, verdict] += 1
+
+
 @pytest.fixture(scope="module", params=sorted(OPENERS))
-def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[Any]]:
+def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
     """What an adapter answers to the whole transcript."""
     directory = tmp_path_factory.mktemp("golden")
-    return asyncio.run(replay(OPENERS[request.param], directory))
+    return Replayed(request.param, asyncio.run(replay(OPENERS[request.param], directory)))
 
 
 def test_every_golden_line_is_replayed() -> None:
@@ -132,7 +144,7 @@ def test_every_golden_line_is_replayed() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name not in DIFFERENCES])
-def test_answer_is_cloudflares(outcomes: dict[str, list[Any]], name: str) -> None:
+def test_answer_is_cloudflares(replayed: Replayed, name: str) -> None:
     """
     The outcome, the class of the error and its message are those of the transcript.
     """
@@ -140,11 +152,12 @@ def test_answer_is_cloudflares(outcomes: dict[str, list[Any]], name: str) -> Non
     if expected[0] == "ok":
         expected = ["ok", read_golden(expected[1])]
 
-    assert expected == outcomes[name]
+    assert expected == replayed.outcomes[name]
+    replayed.note(PASSED)
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_answer_differs_on_purpose(outcomes: dict[str, list[Any]], name: str) -> None:
+def test_answer_differs_on_purpose(replayed: Replayed, name: str) -> None:
     """
     Where Python answers otherwise, it answers what is written down, for a reason, and
     the difference is still one.
@@ -152,6 +165,7 @@ def test_answer_differs_on_purpose(outcomes: dict[str, list[Any]], name: str) ->
     reason, expected = DIFFERENCES[name]
 
     assert reason
-    assert expected == outcomes[name]
+    assert expected == replayed.outcomes[name]
     assert expected != ["ok", read_golden(EXPECTED[name][1])]
     assert expected != EXPECTED[name]
+    replayed.note(DIFFERS)
