@@ -47,7 +47,10 @@ def add(verbs: Verbs) -> None:
         "delete",
         _delete,
         "Delete an object. One that is not there is no error, as at Cloudflare.",
-        ["edgekeep r2 object delete BLOBS/a/b.png", "edgekeep r2 object delete BLOBS/x --debug"],
+        [
+            "edgekeep r2 object delete BLOBS/a/b.png",
+            "edgekeep r2 object delete BLOBS/x --state /tmp/trial",
+        ],
     )
     for parser in (get, put, delete):
         parser.add_argument("path", metavar="BUCKET/KEY")
