@@ -48,7 +48,7 @@ def _name(path: tuple[str, ...]) -> str:
 
 def _key(key: str) -> str:
     is_bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
-    return key if is_bare else json.dumps(key)
+    return key if is_bare else _text(key)
 
 
 def _value(value: Any) -> str:
@@ -57,8 +57,13 @@ def _value(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, str):
-        # A JSON string is a TOML basic string, except that TOML wants DEL escaped too.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _text(value)
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     raise TypeError(f"{type(value).__name__} has no place in a wrangler configuration")
+
+
+def _text(text: str) -> str:
+    # A JSON string is a TOML basic string, except that TOML wants DEL escaped and knows no
+    # surrogate pairs.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -11,6 +11,7 @@ from typing import Final
 
 NODE_FOLDER: Final = Path(__file__).with_name("node")
 MIN_NODE: Final = 20
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _STAMP: Final = "node_modules/.edgekeep"
 
 
@@ -89,7 +90,8 @@ def dry_run(bundle: Path, out: Path) -> str:
         text=True,
         check=False,
     )
-    said = f"{done.stdout}\n{done.stderr}".strip()
+    # wrangler colours its warnings even when it is told not to.
+    said = _COLOUR.sub("", f"{done.stdout}\n{done.stderr}").strip()
     if done.returncode != 0:
         raise ToolError(f"wrangler refuses the bundle:\n{said}")
     if "[WARNING]" in said:
