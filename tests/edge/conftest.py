@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import NoReturn
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 
 from d1_schema.migrate import apply_migrations
 from tests.bindings import conftest as table
@@ -71,7 +71,8 @@ async def edge_host(workerd: Workerd) -> AsyncIterator[EdgeHost]:
     db = RemoteDatabase(workerd, "DB")
     await apply_migrations(db, ROOT / "d1_schema" / "migrations", "d1_migrations")
     await empty(workerd, db)
-    async with ClientSession() as session:
+    # workerd hangs up when an answer comes before the end of the body: no connection is used twice.
+    async with ClientSession(connector=TCPConnector(force_close=True)) as session:
         yield EdgeHost(workerd.url.rstrip("/"), session)
 
 

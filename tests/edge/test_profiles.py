@@ -46,7 +46,7 @@ async def test_bad_lines_are_named_and_the_good_ones_stored(either: EdgeHost) ->
     assert answer.status == 207, answer.body
     told = answer.json()
     assert (told["lines_valid"], told["lines_invalid"], told["profiles_stored"]) == (2, 2, 2)
-    assert [error["line_no"] for error in told["errors"]] == [2, 3]
+    assert [error["line_no"] for error in told["errors_sample"]] == [2, 3]
     assert await either.total() == 2
 
 
@@ -107,9 +107,9 @@ async def test_a_report_is_kept(either: EdgeHost) -> None:
     assert_problem(missing, 404, "not_found")
 
 
-async def test_a_body_of_several_megabytes_streams_through(host: EdgeHost) -> None:
-    """Two thousand long lines: the body comes in many chunks and the export in many pieces."""
-    biography = "lorem " * 300
+async def test_a_long_body_streams_through(host: EdgeHost) -> None:
+    """Long lines: the body comes in many chunks and the export in many pieces."""
+    biography = "lorem " * 130
     lines = [line(profile_id, biography=biography) for profile_id in ids(300)]
 
     answer = await host.send_profiles(ndjson(lines))

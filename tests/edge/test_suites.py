@@ -39,7 +39,22 @@ KV_ROWS = {
         "the minimum was 60 seconds until 2025",
     ),
 }
+_RESET = (
+    "Durable Object was reset and rolled back to its last known good state because the "
+    "application left the database in a state where constraints were violated: "
+    "FOREIGN KEY constraint failed: SQLITE_CONSTRAINT"
+)
+# Calls that overlap have no order, and here each has a connection of its own: who wins is open.
+KV_RACES = {"concurrent put same key": {"1", "2", "3", "4", "5"}}
 D1_ROWS = {
+    "defer fk in batch unresolved": Differs(
+        ["ERR", "Error", f"D1_ERROR: {_RESET}"],
+        "the contract promises that a failure of D1 says so; the cause keeps the runtime's words",
+    ),
+    "dump": Differs(
+        ["ERR", "AttributeError", "'RemoteDatabase' object has no attribute 'dump'"],
+        "dead at Cloudflare too",
+    ),
     "sql: PRAGMA optimize": _NOT_ALLOWED,
     "sql: PRAGMA page_size": _NOT_ALLOWED,
     "sql: CREATE VIRTUAL TABLE rt USING rtree(id,a,b)": _NOT_ALLOWED,
@@ -59,8 +74,9 @@ R2_ROWS: dict[str, tuple[str, Any]] = {
         ],
     ),
     "list bad cursor": ("what the contract cannot read as a cursor lists from the beginning", 31),
-    "createMultipartUpload": ("an upload id is opaque", ["mp", "string", 171]),
 }
+# Lines in which only the local store differs.
+R2_AS_MEASURED = {"createMultipartUpload"}
 
 
 def plain(answer: Any) -> Any:
@@ -98,8 +114,11 @@ def test_a_line_of_kv_is_answered_alike_or_differs_for_a_reason(
 ) -> None:
     """Each line of kv.jsonl has the measured answer, or the one in a row."""
     row = KV_ROWS.get(name) or kv.DIFFERENCES.get(name)
+    ours = kv_answers[name]
+    if ours in KV_RACES.get(name, ()):
+        ours = kv.GOLDEN[name]
 
-    judge("kv", "edge", kv.GOLDEN[name], kv_answers[name], row)
+    judge("kv", "edge", kv.GOLDEN[name], ours, row)
 
 
 @pytest.mark.parametrize("name", d1.GOLDEN)
@@ -124,7 +143,7 @@ def test_a_line_of_r2_is_answered_alike_or_differs_for_a_reason(
     row = None
     if name in R2_ROWS:
         row = Differs(["ok", R2_ROWS[name][1]], R2_ROWS[name][0])
-    elif name in r2.DIFFERENCES:
+    elif name in r2.DIFFERENCES and name not in R2_AS_MEASURED:
         row = Differs(r2.DIFFERENCES[name][1], r2.DIFFERENCES[name][0])
 
     judge("r2", "edge", measured, r2_answers[name], row)
@@ -132,6 +151,6 @@ def test_a_line_of_r2_is_answered_alike_or_differs_for_a_reason(
 
 def test_every_row_has_its_line() -> None:
     """No row stands for a line that is not there."""
-    assert set(KV_ROWS) <= set(kv.GOLDEN)
+    assert set(KV_ROWS) | set(KV_RACES) <= set(kv.GOLDEN)
     assert set(D1_ROWS) <= set(d1.GOLDEN)
-    assert set(R2_ROWS) <= set(r2.EXPECTED)
+    assert set(R2_ROWS) | R2_AS_MEASURED <= set(r2.EXPECTED)

@@ -8,7 +8,7 @@ import leaves behind (facts/bindings.md F8).
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +19,7 @@ from r2.edge import EdgeBucket
 from worker import interop
 from worker.app import Worker, refusal
 from worker.entry.edge_http import (
+    KeepAlive,
     request_from_js,
     request_to_js,
     response_from_js,
@@ -103,7 +104,20 @@ async def answer(js_request: Any, js_env: Any, context: Any, bind: Bind = bind_a
         return response_to_js(refused, EdgeTools(context).wait_until)
     request = request_from_js(js_request)
     response = await _WORKER.handle(request, env)
-    return response_to_js(response, env.tools.wait_until, method=request.method)
+    return response_to_js(response, _told(env), method=request.method)
+
+
+def _told(env: Env) -> KeepAlive:
+    """Return what keeps the work of a streamed body going and logs its failure."""
+
+    async def tell(work: Awaitable[Any]) -> None:
+        try:
+            await work
+        except Exception as error:
+            # The answer has begun: its reader sees it break off.
+            env.log.error("stream_failed", error)
+
+    return lambda work: env.tools.wait_until(tell(work))
 
 
 async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
