@@ -220,8 +220,8 @@ class EmbeddedNamespace(KVNamespace):
 
     async def close(self) -> None:
         """See the contract."""
-        self._cache.close()
         await self._file.close()
+        self._cache.close()  # in this order, see `read_cache`
 
 
 def _fetch_one(handle: Handle, sql: str, values: tuple[Any, ...]) -> Any:
