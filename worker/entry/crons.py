@@ -10,9 +10,10 @@ import asyncio
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worker.env import Env
+if TYPE_CHECKING:
+    from worker.env import Env
 
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 # A digit that is neither the ordinal of `FRI#2` nor the step of `*/2`.
@@ -67,14 +68,14 @@ class CronClock:
     def __init__(self, crons: Iterable[str]) -> None:
         self._crons = tuple(crons)
 
-    async def run(self, worker: Any, env: Env) -> None:
+    async def run(self, worker: Any, env: "Env") -> None:
         """Call `worker.scheduled(cron, env)` at every due moment until cancelled."""
         async with asyncio.TaskGroup() as group:
             for cron in self._crons:
                 group.create_task(_keep(cron, worker, env), name=f"cron {cron}")
 
 
-async def _keep(cron: str, worker: Any, env: Env) -> None:
+async def _keep(cron: str, worker: Any, env: "Env") -> None:
     due = next_run(cron, _now(env))
     while True:
         wait = (due - _now(env)).total_seconds()
@@ -89,5 +90,5 @@ async def _keep(cron: str, worker: Any, env: Env) -> None:
         due = next_run(cron, max(due, _now(env)))
 
 
-def _now(env: Env) -> datetime:
+def _now(env: "Env") -> datetime:
     return datetime.fromtimestamp(env.tools.now(), UTC)
