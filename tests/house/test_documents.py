@@ -1,6 +1,7 @@
 """Files that repeat what the code says: they say the same."""
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def test_the_lock_pins_everything_we_need_and_nothing_else() -> None:
     # Needed on some Pythons or platforms only, and to build.
     elsewhere = {"async-timeout", "setuptools"}
 
-    needed = _closure("edgekeep", {"", "dev"})
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    needed = _closure([*project["dependencies"], *project["optional-dependencies"]["dev"]])
     assert needed - set(pins) == set()
     assert set(pins) - needed - elsewhere == set()
     assert {name: metadata.version(name) for name in needed} == {
@@ -82,16 +84,22 @@ def test_the_lock_pins_everything_we_need_and_nothing_else() -> None:
     }
 
 
-def _closure(name: str, extras: set[str], seen: frozenset[str] = frozenset()) -> set[str]:
-    """Return the canonical names of all that *name* requires here, itself left out."""
+def _closure(requirements: list[str]) -> set[str]:
+    """Return the canonical names of all that *requirements* need here, themselves included."""
     found: set[str] = set()
-    for text in metadata.requires(name) or []:
-        wanted = Requirement(text)
-        if wanted.marker and not any(wanted.marker.evaluate({"extra": each}) for each in extras):
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        name = str(canonicalize_name(wanted.name))
+        if name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
             continue
-        child = str(canonicalize_name(wanted.name))
-        if child not in seen and child not in found:
-            found |= {child} | _closure(child, {"", *wanted.extras}, seen | found | {child})
+        found.add(name)
+        for text in metadata.requires(name) or []:
+            needed = Requirement(text)
+            extras = wanted.extras or {""}
+            if not needed.marker or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                needed.marker = None
+                waiting.append(needed)
     return found
 
 
