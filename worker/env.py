@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kv.contract import KVNamespace
-from r2.contract import R2Bucket
-
 from d1_schema.contract import D1Database
 from durable.contract import ObjectNamespace
+from kv.contract import KVNamespace
+from r2.contract import R2Bucket
 from worker.log import Log
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings

@@ -97,6 +97,12 @@ SETTINGS = (
         "Origins, comma-separated, whose pages may call this API from a browser.",
     ),
     Setting(
+        "FAULTS",
+        "list",
+        "",
+        "Fault modes of the local stores, comma-separated (docs/faults.md). For development.",
+    ),
+    Setting(
         "SIGNING_KEYS",
         "keyring",
         None,
@@ -122,6 +128,7 @@ class Settings:
     idempotency_hours: int
     access_token_minutes: int
     cors_origins: tuple[str, ...]
+    faults: tuple[str, ...]
     signing_keys: Keyring
     cursor_key: Secret
     pseudonym_key: Secret

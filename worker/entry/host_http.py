@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from aiohttp import ClientError, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
-from durable.local_socket import Closed, LocalSocket
 
+from durable.local_socket import Closed, LocalSocket
 from worker.entry.whole_response import WholeResponse, suits
 from worker.errors import IncompleteBody
 from worker.web import HeaderMap, Request, Response

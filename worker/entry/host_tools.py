@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durable.local_socket import LocalSocket, local_pair
-
 from worker.schema_check import SchemaCheck
 
 

@@ -7,8 +7,11 @@ State directory: kv/<BINDING>.sqlite, d1/<database_name>.sqlite, r2/<bucket_name
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from d1_schema.contract import D1Database
 from d1_schema.embedded import open_database
 from d1_schema.migrate import apply_migrations
 from durable.embedded import Actors
@@ -16,9 +19,8 @@ from kv.contract import KVNamespace
 from kv.embedded import open_namespace
 from r2.contract import R2Bucket
 from r2.embedded import open_bucket
-
-from d1_schema.contract import D1Database
 from worker.entry.config import Config, ConfigError
+from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
 from worker.env import Env
 from worker.log import Log
@@ -59,10 +61,11 @@ async def open_env(
         if variables.get(name):
             raise ConfigError(f"{name} is set, and this version has the embedded stores only.")
     tools = HostTools()
+    faults = Faults(settings, tools.now, tools.random_bytes)
     labels = {"app": config.name, "env": settings.environment, "platform": "host"}
     log = Log(write_log, tools.now, labels, soon)
     async with AsyncExitStack() as exits:
-        stores = _Stores(config, state, tools, exits)
+        stores = _Stores(config, state, tools, faults, exits)
         db = await stores.database("DB")
         migrated = []
         if migrate:
@@ -75,12 +78,16 @@ async def open_env(
             profiles_kv=await stores.namespace("PROFILES_KV"),
             import_report_kv=await stores.namespace("IMPORT_REPORT_KV"),
             idempotency_kv=await stores.namespace("IDEMPOTENCY_KV"),
-            db=db,
+            db=faults.database(db),
             blobs=await stores.bucket("BLOBS"),
             request_id=RequestIds(),
         )
         actors = await Actors.open(
-            state / "durable", clock=tools.now, random_bytes=tools.random_bytes
+            state / "durable",
+            clock=tools.now,
+            random_bytes=tools.random_bytes,
+            log=partial(_actor_event, log),
+            before_commit=faults.before_commit,
         )
         exits.callback(log.flush)
         exits.push_async_callback(actors.close)
@@ -88,6 +95,20 @@ async def open_env(
         _bind_actors(env, actors, config)
         return Opened(env, config, actors, migrated, exits.pop_all())
     raise AssertionError("unreachable: the block above returns or raises")
+
+
+def _actor_event(log: Log, event: str, fields: dict[str, Any]) -> None:
+    """
+    Write what the actors' runtime has to tell: where, and which kind of error.
+
+    Reasons and texts of errors stay out: they may quote the data that caused them.
+    """
+    shown: dict[str, Any] = {
+        name: fields[name] for name in ("class", "id", "retry_count") if name in fields
+    }
+    if "error" in fields:
+        shown["exception"] = str(fields["error"]).partition("(")[0]
+    log.event("warning", event.replace(" ", "_"), **shown)
 
 
 def _bind_actors(env: Env, actors: Actors, config: Config) -> None:
@@ -101,11 +122,17 @@ class _Stores:
     """Opens bindings by name and sees that they are closed."""
 
     def __init__(
-        self, config: Config, state: Path, tools: HostTools, exits: AsyncExitStack
+        self,
+        config: Config,
+        state: Path,
+        tools: HostTools,
+        faults: Faults,
+        exits: AsyncExitStack,
     ) -> None:
         self._config = config
         self._state = state
         self._tools = tools
+        self._faults = faults
         self._exits = exits
 
     async def namespace(self, binding: str) -> KVNamespace:
@@ -113,7 +140,7 @@ class _Stores:
         path = self._file("kv", f"{binding}.sqlite")
         opened = await open_namespace(path, self._tools.now)
         self._exits.push_async_callback(opened.close)
-        return opened
+        return self._faults.namespace(opened)
 
     async def database(self, binding: str) -> D1Database:
         named = {row.binding: row for row in self._config.d1}

@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from kv.contract import KVError
-
 from d1_schema.contract import D1Error
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
+from kv.contract import KVError
 from worker.env import Env
 from worker.errors import (
     PROBLEM_JSON,

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kv.contract import KVNamespace, KVPut
-
 from d1_schema.contract import D1Database
+from kv.contract import KVNamespace, KVPut
 from worker.env import Env
 
 _PREFIX = "profile:"

@@ -1,0 +1,62 @@
+"""
+Fault modes: stores that behave as badly as production may, for tests and curious developers.
+
+FAULTS=kv-stale,kv-one-write,kv-short-pages,d1-overload,object-reset (docs/faults.md).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from d1_schema import faults as d1_faults
+from d1_schema.contract import D1Database
+from durable.contract import ObjectId
+from kv import faults as kv_faults
+from kv.contract import KVNamespace
+from worker.settings import SettingError, Settings
+
+OBJECT_RESET: Final = "object-reset"
+KINDS: Final = kv_faults.KINDS | d1_faults.KINDS | {OBJECT_RESET}
+_RESET_SHARE: Final = 0.02
+
+
+class ObjectResetFaultError(Exception):
+    """The commit of an object was made to fail, so that the object is reset."""
+
+
+class Faults:
+    """The faults of one deployment; without any, stores are handed back as they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.kinds = frozenset(settings.faults)
+        self._clock = clock
+        self._random_bytes = random_bytes
+        if unknown := self.kinds - KINDS:
+            raise SettingError(
+                f"FAULTS names {', '.join(sorted(unknown))}; there are {', '.join(sorted(KINDS))}."
+            )
+        if self.kinds and settings.production:
+            raise SettingError("FAULTS is for development. Take it out of a production start.")
+
+    def _dice(self) -> float:
+        return int.from_bytes(self._random_bytes(4)) / 2**32
+
+    def namespace(self, opened: KVNamespace) -> KVNamespace:
+        """Return *opened* with the faults that concern KV."""
+        kinds = self.kinds & kv_faults.KINDS
+        return kv_faults.FaultyNamespace(opened, kinds, self._clock) if kinds else opened
+
+    def database(self, opened: D1Database) -> D1Database:
+        """Return *opened* with the faults that concern D1."""
+        if d1_faults.OVERLOAD not in self.kinds:
+            return opened
+        return d1_faults.FaultyDatabase(opened, self._dice)
+
+    def before_commit(self, _class_name: str, _id: ObjectId) -> None:
+        """Let a share of the objects' commits fail, which resets the object."""
+        if OBJECT_RESET in self.kinds and self._dice() < _RESET_SHARE:
+            raise ObjectResetFaultError("Durable Object reset because its code was updated.")
