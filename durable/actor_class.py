@@ -147,6 +147,8 @@ class LocalStub(ObjectStub):
         if caller is not None:
             # The output gate: what the caller wrote is durable before it asks others.
             caller.flush_now()
+            if caller.broken is not None:
+                raise remote_copy(caller.broken, remote=False)
         if self._fate is not None and self._fate.reason is not None:
             raise remote_copy(self._fate.reason, remote=False)
         instance = self._class.cell(self.id).wake()

@@ -117,10 +117,9 @@ class Cell:
         self._class.used(self)
 
     def evict(self) -> None:
-        """Drop the instance and close the file; sockets, tags and attachments stay."""
+        """Drop an instance that is idle, so committed; sockets, tags and attachments stay."""
         instance, self.instance = self.instance, None
         if instance is not None:
-            instance.flush_now()
             emptied = instance.writes.emptied
             instance.writes.broken = EVICTED
             if emptied:

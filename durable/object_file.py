@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,8 +77,8 @@ class OpenFiles:
         self._open[file] = None
         if len(self._open) > self._limit:
             # Files inside a transaction stay; the limit may be passed for that long.
-            idle = [f for f in self._open if not f.in_transaction and f is not file]
-            for other in idle[: len(self._open) - self._limit]:
+            idle = (f for f in self._open if not f.in_transaction and f is not file)
+            for other in list(islice(idle, len(self._open) - self._limit)):
                 other.close()
 
     def close(self, file: "ObjectFile", connection: sqlite3.Connection) -> None:

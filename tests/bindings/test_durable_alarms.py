@@ -260,6 +260,60 @@ async def test_an_index_entry_that_is_too_early_is_corrected(world: World) -> No
     assert world.actors.alarms.due("Bell", nobody) is None
 
 
+@pytest.mark.parametrize("seconds", [10, 200])
+async def test_a_kill_between_object_and_index_loses_no_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Whatever is entered after a commit may be missing: the alarm rings at its time."""
+    stub, begin = world.stub(Bell), world.clock.ms
+    await stub.call("set", begin + 100_000)
+    with monkeypatch.context() as killed:
+        killed.setattr("durable.alarm_index.AlarmIndex.after_commit", lambda *_: None)
+        await stub.call("set", begin + seconds * 1000)
+    await world.restart()
+
+    await world.pass_time(seconds - 1)
+    assert await world.stub(Bell).call("rung") == []
+    await world.pass_time(1)
+
+    told = await world.stub(Bell).call("rung")
+    assert [t[0] for t in told] == [begin + seconds * 1000]
+    assert await world.stub(Bell).call("when") is None
+
+
+async def test_a_commit_that_sqlite_refuses_does_not_delay_the_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index may already know the new time; the old, sooner one still rings."""
+    stub, old = world.stub(Bell), world.clock.ms + 10_000
+    await stub.call("set", old)
+
+    def refuse(_writes: Any) -> None:
+        raise OSError("no commit")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("durable.writes.Writes.commit", refuse)
+        with pytest.raises(Exception, match="no commit"):
+            await stub.call("set", old + 90_000)
+
+    await world.pass_time(10)
+
+    assert [t[0] for t in await world.stub(Bell).call("rung")] == [old]
+
+
+async def test_the_past_means_now_and_the_index_follows(world: World) -> None:
+    """A time in the past becomes the present; the index has what the object has."""
+    stub = world.stub(Bell)
+    world.actors.alarm_clock.stop()
+    await stub.call("set", 1)
+    assert await stub.call("when") == world.clock.ms
+    for when in (world.clock.ms + 5000, world.clock.ms + 9000, world.clock.ms + 7000):
+        await stub.call("set", when)
+        assert world.actors.alarms.due("Bell", stub.id.hex) == when
+    await stub.call("cancel")
+    assert world.actors.alarms.due("Bell", stub.id.hex) is None
+
+
 async def test_alarms_of_a_class_that_is_not_bound_wait(world: World) -> None:
     """They neither ring nor disappear, and do not hold up the others."""
     for n in range(80):

@@ -53,6 +53,34 @@ class Room(DurableObject):
 
         return await self.ctx.storage.transaction(body)
 
+    async def note_after(self, wait: float) -> list[str]:
+        await asyncio.sleep(wait)
+        self.seen.append("event")
+        return self.seen
+
+    async def note_blocked(self, wait: float) -> None:
+        async def section() -> None:
+            await asyncio.sleep(wait)
+            self.seen.append("section")
+
+        await self.ctx.block_concurrency_while(section)
+
+    async def fail_in_transaction(self, wait: float) -> None:
+        async def body(txn: Any) -> None:
+            await asyncio.sleep(wait)
+            raise LookupError
+
+        await self.ctx.storage.transaction(body)
+
+    async def add_in_task(self) -> None:
+        async def later() -> None:
+            await asyncio.sleep(0.002)
+            await self.ctx.storage.put("task", 1)
+
+        task = asyncio.ensure_future(later())
+        await asyncio.sleep(0)
+        await task
+
     async def put_then_raise(self) -> None:
         await self.ctx.storage.put("kept", 1)
         raise LookupError("after the write")
@@ -164,6 +192,29 @@ async def test_a_transaction_is_a_critical_section(world: World) -> None:
     assert await stub.call("two_transactions") == [7, 8]
 
 
+async def test_a_section_holds_events_that_had_begun(world: World) -> None:
+    """An event that wakes up while another holds the gate goes on after it."""
+    stub = world.stub(Room)
+
+    early, blocked = stub.call("add", "n", 0.002), stub.call("add_blocked", 0.03)
+    assert await asyncio.gather(early, blocked) == [1, 1]
+    assert await stub.call("read") == 1
+    order = await asyncio.gather(stub.call("note_after", 0.002), stub.call("note_blocked", 0.03))
+    assert order[0] == ["section", "event"]
+
+
+async def test_a_child_task_cannot_write_into_anothers_transaction(world: World) -> None:
+    """What an event's own subtask writes is not rolled back with somebody else's transaction."""
+    stub = world.stub(Room)
+
+    results = await asyncio.gather(
+        stub.call("add_in_task"), stub.call("fail_in_transaction", 0.01), return_exceptions=True
+    )
+
+    assert isinstance(results[1], LookupError)
+    assert await stub.call("read", "task") == 1
+
+
 async def test_critical_sections_nest(world: World) -> None:
     """A section started inside a section runs inside it instead of waiting for its end."""
     assert await world.stub(Room).call("nest") == [1, 2]
@@ -265,9 +316,8 @@ async def test_writes_are_durable_before_another_object_is_asked(world: World) -
     with pytest.raises(ObjectResetError):
         await space.get_by_name("a").call("ask", "b")
 
-    assert world.actors.stored("Room")[0].id == space.id_from_name("a")
-    assert len(world.actors.stored("Room")) == 1
-    assert await space.get_by_name("b").call("who") == Room.constructed
+    assert [o.id.name for o in world.actors.live("Room")] == []
+    assert await space.get_by_name("a").call("ask", "b") is None
 
 
 async def test_a_statement_that_ends_the_transaction_resets_the_object(world: World) -> None:
