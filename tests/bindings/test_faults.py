@@ -11,7 +11,7 @@ from d1_schema.faults import FaultyDatabase
 from kv.checks import KVError
 from kv.contract import KVPut
 from kv.embedded import open_namespace
-from kv.faults import KINDS, ONE_WRITE, SHORT_PAGES, STALE, FaultyNamespace
+from kv.faults import KINDS, ONE_WRITE, SHORT_PAGES, FaultyNamespace
 from tests.support.profiles import encode, ndjson, profile
 from tests.support.running_host import running_host
 from worker.entry.faults import KINDS as ALL_KINDS
