@@ -47,6 +47,7 @@ class World:
     """One local runtime that a test can restart."""
 
     directory: Path
+    adapter: str = "embedded"
     clock: Clock = field(default_factory=Clock)
     random_bytes: Callable[[int], bytes] = field(default_factory=counted_bytes)
     logged: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -17,6 +17,7 @@ from tests.bindings import durable_sql_probe as durable_sql_probe
 from tests.bindings.durable_calls import CALLS
 from tests.bindings.durable_probe import CASES, Obj
 from tests.bindings.durable_world import World, made_world
+from tests.bindings.golden_lines import DIFFERS, PASSED, VERDICTS
 
 world = made_world
 
@@ -151,6 +152,14 @@ async def test_the_answer_is_the_measured_one(world: World, name: str) -> None:
         assert re.fullmatch(message, str(caught.value)) or str(caught.value) == message
     else:
         assert without_times(await answer(world, name)) == without_times(expected)
+    VERDICTS["durable", world.adapter, DIFFERS if name in DIFFERENCES else PASSED] += 1
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_what_is_absent_has_a_reason(name: str) -> None:
+    """The call does not exist in the contract, on any adapter, and it is said why."""
+    VERDICTS["durable", "embedded", DIFFERS] += 1
+    assert ABSENT[name].endswith(".")
 
 
 def test_differences_do_differ() -> None:

@@ -97,6 +97,7 @@ def test_nan_is_kept() -> None:
     """NaN is stored and read as NaN, alone and inside."""
     assert str(decode(encode(float("nan")))) == "nan"
     assert str(decode(encode([float("nan")]))[0]) == "nan"
+    assert [encode(float(n)) for n in ("nan", "-inf")] == ['{"$n":"nan"}', '{"$n":"-inf"}']
 
 
 def test_deep_nesting_is_refused_and_never_unreadable() -> None:
