@@ -264,3 +264,22 @@ async def test_close_may_be_repeated_and_ends_all_work(d1: D1Database) -> None:
     await d1.close()
     for sql in ("SELECT 1", "CREATE TABLE t (a)"):
         assert "closed" in str(await refusal(d1, sql)).lower()
+
+
+async def test_deferred_keys_do_not_reach_the_neighbours(d1: D1Database) -> None:
+    """The pragma holds for its own batch, also when others write in the same moment."""
+    await d1.exec(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)\nCREATE TABLE c (p INTEGER REFERENCES p (id))"
+    )
+    deferring = [
+        d1.prepare("PRAGMA defer_foreign_keys = on"),
+        d1.prepare("INSERT INTO c VALUES (1)"),
+        d1.prepare("INSERT INTO p VALUES (1)"),
+    ]
+    results = await asyncio.gather(
+        d1.batch(deferring),
+        d1.prepare("INSERT INTO c VALUES (2)").run(),
+        d1.prepare("INSERT INTO p VALUES (2)").run(),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, D1Error) for result in results] == [False, True, False]

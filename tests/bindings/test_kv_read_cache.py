@@ -1,13 +1,15 @@
 """The embedded KV's memory of what was read: never older than a query, and bounded."""
 
+import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from kv.contract import KVNamespace
-from kv.embedded import open_namespace
+from kv.embedded import EmbeddedNamespace, open_namespace
 from kv.read_cache import CACHE_BYTES, LARGEST_VALUE
 
 
@@ -79,3 +81,52 @@ async def test_the_memory_is_bounded(kv: KVNamespace) -> None:
 
     assert kv._cache._size <= CACHE_BYTES  # type: ignore[attr-defined]
     assert await kv.get(keys[0]) == value
+
+
+HOLDS_NO_LOCK = """
+import fcntl, os, sys
+index = os.open(sys.argv[1], os.O_RDWR)
+fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)  # SQLite's "somebody uses this index"
+"""
+
+
+async def is_guarded(index: Path) -> bool:
+    """Whether another process finds this one's lock on the WAL index."""
+    child = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-c", HOLDS_NO_LOCK, str(index)], stderr=asyncio.subprocess.DEVNULL
+    )
+    return await child.wait() != 0
+
+
+async def test_closing_one_namespace_leaves_the_locks_of_another(
+    kv: KVNamespace, tmp_path: Path
+) -> None:
+    """Two namespaces of one file in one process: SQLite's locks outlive the first."""
+    index = tmp_path / "kv.sqlite-shm"
+    other = await open_namespace(tmp_path / "kv.sqlite", lambda: 1000.0)
+    assert await is_guarded(index)
+
+    await other.close()
+
+    assert await is_guarded(index)
+    await kv.put("a", "1")
+    assert await kv.get("a") == "1"
+
+
+async def test_the_locks_hold_until_sqlite_has_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache lets go of the index after the connections, never before."""
+    kv = await open_namespace(tmp_path / "kv.sqlite", lambda: 1000.0)
+    assert isinstance(kv, EmbeddedNamespace)
+    close = kv._file.close
+    guarded: list[bool] = []
+
+    async def look_and_close() -> None:
+        guarded.append(await is_guarded(tmp_path / "kv.sqlite-shm"))
+        await close()
+
+    monkeypatch.setattr(kv._file, "close", look_and_close)
+    await kv.close()
+
+    assert guarded == [True]
