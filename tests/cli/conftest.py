@@ -82,11 +82,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(state: Path, **variables: str) -> Iterator[Server]:
-    """Run `edgekeep dev` on *state* until the block ends."""
+def running_server(state: Path, *words: str, **variables: str) -> Iterator[Server]:
+    """Run `edgekeep dev` with *words* on *state* until the block ends."""
     port = free_port()
     process = subprocess.Popen(
-        command("dev", "--port", str(port), "--state", state),
+        command("dev", "--port", str(port), "--state", state, *words),
         cwd=ROOT,
         env=environment(**variables),
         stdout=subprocess.DEVNULL,

@@ -96,14 +96,6 @@ def test_what_is_stored_is_there_after_a_restart_and_gone_after_a_reset(
     with running_server(state) as server:
         assert count(server) == 20
         assert server.stop() == 0
-
-    from argparse import Namespace
-
-    from scripts.cli.develop import reset
-    from scripts.cli.place import Place
-
-    reset(Place.of(Namespace(config=None, state=state)))
-
-    assert (state / ".dev.vars").read_text() == secrets
-    with running_server(state) as server:
+    with running_server(state, "--reset") as server:
         assert count(server) == 0
+    assert (state / ".dev.vars").read_text() == secrets

@@ -1,10 +1,13 @@
 """`edgekeep import`: what arrives, what is said, and the exit code."""
 
+import contextlib
 import gzip
 import json
 import os
+import pty
 import signal
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -209,10 +212,10 @@ def test_a_server_elsewhere_gets_no_development_token(
 class Slow:
     """An import from a pipe that stays open after its first lines."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *words: str) -> None:
         reading, self._writing = os.pipe()
         self.process = subprocess.Popen(
-            command("import", "-", "--state", server.state),
+            command("import", "-", "--state", server.state, *words),
             stdin=reading,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -227,10 +230,13 @@ class Slow:
         while left:
             left = left[os.write(self._writing, left) :]
 
+    def close(self) -> None:
+        """End the stream."""
+        os.close(self._writing)
+
     def end(self) -> tuple[int, str]:
         """Wait for the process; return its code and what it said on stderr."""
         _, said = self.process.communicate(timeout=60)
-        os.close(self._writing)
         return self.process.returncode, said
 
 
@@ -249,6 +255,7 @@ def test_ctrl_c_says_what_was_stored_and_how_to_go_on(
 
     slow.process.send_signal(signal.SIGINT)
     code, said = slow.end()
+    slow.close()
 
     assert code == 130
     assert "Stopped; the connection is closed." in said
@@ -264,8 +271,57 @@ def test_a_server_that_dies_in_the_middle_is_code_4(edgekeep: Edgekeep, own_serv
 
     own_server.process.kill()
     code, said = slow.end()
+    slow.close()
 
     assert code == 4
     assert "broke" in said
     assert "Run the same command again to complete it" in said
     assert "Traceback" not in said
+
+
+def test_a_key_in_use_is_waited_for(edgekeep: Edgekeep, own_server: Server, good: Path) -> None:
+    """While the first import with a key runs, the second waits; then it gets the answer of it."""
+    first = Slow(own_server, "--key", "monday")
+    first.feed(good.read_text())
+    wait_until(lambda: len(list((own_server.state / "durable").glob("Idem*/*/*.sqlite"))) > 0)
+    second = subprocess.Popen(
+        command("import", good, "--key", "monday", "--state", own_server.state),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
+    assert second.stderr is not None
+    said = [second.stderr.readline(), second.stderr.readline()]
+    first.close()
+
+    shown, _ = second.communicate(timeout=60)
+
+    assert said[1] == "The same import is still running; trying again in 1 s.\n"
+    assert first.end()[0] == second.returncode == 0
+    assert "the answer of an earlier import" in shown
+
+
+def test_on_a_terminal_there_is_a_bar(server: Server, good: Path) -> None:
+    """With stderr on a terminal the bytes are shown as a bar, up to the last of them."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    done = subprocess.run(
+        command("import", good, "--state", server.state),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(),
+        text=True,
+        check=True,
+    )
+    os.close(theirs)
+    shown = b""
+    # A terminal whose other end is closed answers with an error once it is empty.
+    with contextlib.suppress(OSError):
+        while block := os.read(ours, 65536):
+            shown += block
+    os.close(ours)
+
+    assert b"100%" in shown
+    assert b"importing" not in shown
+    assert "50 profiles stored" in done.stdout
