@@ -151,7 +151,8 @@ def _only_host_of(state: Path, url: str) -> Iterator[None]:
 
     host.json tells the CLI where the host answers.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    # Readable by nobody else: people's data lies here.
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / "host.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
