@@ -19,7 +19,7 @@ exit codes:
   {PARTLY}    done in part (an import stored some lines and refused others), or not found
   {USAGE}    wrong usage, or a configuration that cannot be used
   {REFUSED}    refused: nothing was stored or changed
-  {UNREACHABLE}    the server cannot be reached
+  {UNREACHABLE}    the server cannot be reached, or failed
   {BUSY}    not now: the port is taken or the state is in use
   {INTERRUPTED}  stopped by Ctrl-C
 """

@@ -6,8 +6,8 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Any
 
-from scripts.cli.outcome import INTERRUPTED, OK, PARTLY, REFUSED, CliError, show_json, table, tell
-from scripts.cli.server import Target, add_server
+from scripts.cli.outcome import INTERRUPTED, OK, PARTLY, CliError, show_json, table, tell
+from scripts.cli.server import Target, add_server, said
 from scripts.cli.verbs import Verbs
 
 _ERRORS_SHOWN = 10
@@ -107,10 +107,10 @@ def _conclude(options: Namespace, status: int, answer: dict[str, Any]) -> int:
         print(_summary(status, answer, options.mode))
     if status < 400:
         return OK if status == 200 else PARTLY
+    refused = said(status, answer)
     if not options.json:
-        reason = ": ".join(filter(None, (answer.get("title"), answer.get("detail"))))
-        tell(f"edgekeep: {reason.rstrip('.')} (HTTP {status}).")
-    return REFUSED
+        tell(f"edgekeep: {refused}")
+    return refused.code
 
 
 def _summary(status: int, answer: dict[str, Any], mode: str) -> str:

@@ -109,11 +109,18 @@ async def refusal(response: "ClientResponse") -> CliError:
     """Return what the problem document of *response* says, as a sentence."""
     try:
         problem = await response.json(content_type=None)
-        text = ": ".join(filter(None, (problem.get("title"), problem.get("detail"))))
-    except (ValueError, AttributeError):
-        text = response.reason or "no reason given"
-    code = UNREACHABLE if response.status in (502, 503, 504) else REFUSED
-    return CliError(f"{text.rstrip('.')} (HTTP {response.status}).", code)
+    except ValueError:
+        problem = {"title": response.reason or "no reason given"}
+    return said(response.status, problem)
+
+
+def said(status: int, problem: dict[str, Any]) -> CliError:
+    """Return the *problem* document of an answer as a sentence, with the exit code."""
+    text = ": ".join(filter(None, (problem.get("title"), problem.get("detail")))).rstrip(".")
+    if status < 500:
+        return CliError(f"{text} (HTTP {status}).", REFUSED)
+    where = f", request {problem['request_id']}" if "request_id" in problem else ""
+    return CliError(f"{text} (HTTP {status}{where}); the server's log says more.", UNREACHABLE)
 
 
 def _is_loopback(host: str) -> bool:

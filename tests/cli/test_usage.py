@@ -10,6 +10,7 @@ import pytest
 
 from scripts.cli.main import _VERBS, make_parser
 from scripts.cli.outcome import table
+from scripts.cli.server import said
 from tests.cli.conftest import EDGEKEEP, ROOT, Edgekeep
 
 HEAVY = (
@@ -143,6 +144,16 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about(tmp_path: Path) -> 
 
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_a_refusal_and_a_failure_of_the_server_have_different_codes() -> None:
+    """4xx is about what was asked (code 3), 5xx about the server (code 4, with the request's id)."""
+    refused = said(422, {"title": "Nothing was imported", "detail": "The body holds no line."})
+    failed = said(500, {"title": "Something went wrong on our side", "request_id": "ab-1"})
+
+    assert (refused.code, failed.code) == (3, 4)
+    assert str(refused) == "Nothing was imported: The body holds no line (HTTP 422)."
+    assert "request ab-1" in str(failed)
 
 
 def test_columns_of_numbers_are_set_to_the_right() -> None:
