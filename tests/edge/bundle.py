@@ -44,10 +44,13 @@ def bundle_for_tests() -> dict[str, bytes]:
 def as_modules(files: dict[str, bytes]) -> list[dict[str, str]]:
     """Return *files* as Miniflare takes them: the entry first, by which workerd knows it."""
     return [
-        {
-            "type": "PythonModule" if path.endswith(".py") else "Text",
-            "path": path,
-            "contents": files[path].decode(),
-        }
+        {"type": _type(path), "path": path, "contents": files[path].decode()}
         for path in sorted(files, key=lambda path: (path != _MAIN, path))
     ]
+
+
+def _type(path: str) -> str:
+    """Return the type that wrangler gives a file of a bundle."""
+    if path.startswith(_VENDORED):
+        return "Data"
+    return "PythonModule" if path.endswith(".py") else "Text"

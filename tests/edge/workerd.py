@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from kv.contract import KVError
 from tests.edge.bundle import as_modules, bundle_for_tests
 
 NODE_FOLDER = Path(__file__).parent / "node"
-_STAMP = NODE_FOLDER / "node_modules" / ".edgekeep"
+_SERVE = NODE_FOLDER / "serve.mjs"
 # The newest date and the flag that the offline runtime knows (facts/components.md).
 _COMPATIBILITY = {"compatibilityDate": "2024-10-01", "compatibilityFlags": ["python_workers"]}
 _NAMESPACES = ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"]
@@ -56,13 +57,14 @@ def missing_tool() -> str | None:
     return next((name for name in ("node", "npm") if shutil.which(name) is None), None)
 
 
-def install() -> None:
-    """Make node_modules what package-lock.json says, unless it is already."""
-    wanted = hashlib.sha256((NODE_FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    if not _STAMP.is_file() or _STAMP.read_text() != wanted:
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=NODE_FOLDER, check=True)
-        _STAMP.write_text(wanted)
+def install(folder: Path = NODE_FOLDER, verb: str = "ci") -> None:
+    """Make node_modules in *folder* what package-lock.json says, unless it is already."""
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    stamp = folder / "node_modules" / ".edgekeep"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        command = ["npm", verb, "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(command, cwd=folder, check=True)
+        stamp.write_text(wanted)
 
 
 def worker_options(variables: Mapping[str, str], stores: int) -> dict[str, Any]:
@@ -79,12 +81,20 @@ def worker_options(variables: Mapping[str, str], stores: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running(options: Mapping[str, Any], stores: int = 0) -> Iterator[Workerd]:
+def running(
+    options: Mapping[str, Any],
+    stores: int = 0,
+    *,
+    node: str = "node",
+    folder: Path = NODE_FOLDER,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Workerd]:
     """Run workerd with Miniflare's *options* as long as the block does."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ["node", "serve.mjs"],
-            cwd=NODE_FOLDER,
+            [node, str(_SERVE)],
+            cwd=folder,
+            env={**os.environ, **(environ or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

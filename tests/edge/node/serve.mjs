@@ -2,9 +2,12 @@
 //
 // OPTIONS are Miniflare's, in one line (https://developers.cloudflare.com/workers/testing/miniflare/).
 // Says {"url": …} in one line on stdout when it is ready, and ends when its stdin does.
+// The Miniflare is the one that is installed in the working directory.
 
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { Log, LogLevel, Miniflare } from "miniflare";
+
+const { Log, LogLevel, Miniflare } = createRequire(`${process.cwd()}/`)("miniflare");
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const options = JSON.parse((await lines.next()).value);

@@ -1,0 +1,76 @@
+"""
+The current workerd with the bundle exactly as built: native Python Durable Objects.
+
+It needs a Pyodide bundle: from the folder EDGE_PYODIDE_DIR, or from Cloudflare's server when that
+can be reached (facts/components.md).
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scripts.edge.wrangler_config import SOURCES
+from tests.edge.bundle import as_modules, built
+from tests.edge.workerd import Workerd, install, running
+from tests.support.running_host import SECRETS
+
+FOLDER = Path(__file__).parent / "node_current"
+_BUNDLES = ("pyodide-capnp-bin.edgeworker.net", 443)
+_ROOM = {"className": "ImportRoom", "useSQLite": True}
+_BOX = {"className": "IdempotencyBox", "useSQLite": True}
+
+
+@cache
+def available() -> bool:
+    """Whether a Pyodide bundle can be had here."""
+    if os.environ.get("EDGE_PYODIDE_DIR"):
+        return True
+    with contextlib.suppress(OSError), socket.create_connection(_BUNDLES, timeout=3):
+        return True
+    return False
+
+
+def options() -> dict[str, Any]:
+    """Return Miniflare's options for what `edgekeep edge build` makes."""
+    files = {
+        path.removeprefix(f"{SOURCES}/"): data
+        for path, data in built().items()
+        if path.startswith((f"{SOURCES}/", "python_modules/"))
+    }
+    flags = ["python_workers"]
+    if os.environ.get("EDGE_PYODIDE_DIR"):
+        flags.append("python_workers_development")
+    return {
+        "compatibilityDate": "2026-11-01",
+        "compatibilityFlags": flags,
+        "modules": as_modules(files),
+        "bindings": {**SECRETS, "PROFILE_STORE": "kv"},
+        "kvNamespaces": ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"],
+        "d1Databases": ["DB"],
+        "r2Buckets": ["BLOBS"],
+        "durableObjects": {"IMPORT_ROOM": _ROOM, "IDEMPOTENCY_BOX": _BOX},
+    }
+
+
+@contextlib.contextmanager
+def running_current(scratch: Path) -> Iterator[Workerd]:
+    """Run the current workerd as long as the block does; *scratch* is an empty folder."""
+    # Not `npm ci`: this workerd is published for Linux alone, and ci asks the lock for every system.
+    install(FOLDER, "install")
+    binary = FOLDER / "node_modules" / "workerd" / "bin" / "workerd"
+    bundles = os.environ.get("EDGE_PYODIDE_DIR")
+    flag = f" --pyodide-bundle-disk-cache-dir='{bundles}'" if bundles else ""
+    wrapper = scratch / "workerd"
+    wrapper.write_text(f"#!/bin/sh\nexec '{binary}' \"$@\"{flag}\n")
+    wrapper.chmod(0o755)
+    with running(
+        options(),
+        node=str(FOLDER / "node_modules" / ".bin" / "node"),
+        folder=FOLDER,
+        environ={"MINIFLARE_WORKERD_PATH": str(wrapper)},
+    ) as started:
+        yield started
