@@ -147,7 +147,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about(tmp_path: Path) -> 
 
 
 def test_a_refusal_and_a_failure_of_the_server_have_different_codes() -> None:
-    """4xx is about what was asked (code 3), 5xx about the server (code 4, with the request's id)."""
+    """4xx is about what was asked (code 3), 5xx about the server (code 4, with its id)."""
     refused = said(422, {"title": "Nothing was imported", "detail": "The body holds no line."})
     failed = said(500, {"title": "Something went wrong on our side", "request_id": "ab-1"})
 
