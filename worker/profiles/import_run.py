@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from worker.env import Env
 from worker.errors import ChecksumMismatch, PayloadTooLarge
 from worker.inflate import Gunzip
-from worker.limits import IMPORT_LINE_BYTES
+from worker.limits import ERRORS_IN_REPORT, IMPORT_LINE_BYTES
 from worker.ndjson import LineReader
 from worker.profiles.judge import Judge
 from worker.profiles.report import Plan, Tally
@@ -102,7 +102,7 @@ class ImportRun:
     def _judge_all(self, lines: list[tuple[int, bytes | None]]) -> None:
         tally, batch, judge = self.tally, self._batch, self._judge
         for line_no, line in lines:
-            verdict = judge(line)
+            verdict = judge(line, explain=len(tally.errors) < ERRORS_IN_REPORT)
             if isinstance(verdict, Row):
                 batch.append(verdict)
                 self._batch_chars += len(verdict.document)
