@@ -127,8 +127,14 @@ class RunningHost:
 
     def requests_logged(self) -> list[dict[str, Any]]:
         """Return the request lines of the log."""
-        events = [json.loads(one) for one in self.log]
-        return [event for event in events if event["event"] == "request"]
+        return [event for event in self.events() if event["event"] == "request"]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return every line of the log."""
+        self.env.log.flush()
+        text = "".join(self.log)
+        assert text.endswith("\n") or not text
+        return [json.loads(one) for one in text.split("\n")[:-1]]
 
 
 async def read(response: ClientResponse) -> Answer:
