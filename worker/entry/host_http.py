@@ -1,14 +1,13 @@
-"""aiohttp requests in, core requests out, and back: bodies both ways, compression, WebSockets."""
+"""aiohttp requests in, core requests out, and back: bodies both ways, compression."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from aiohttp import ClientError, WSMsgType, web
+from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from durable.local_socket import Closed, LocalSocket
+from worker.entry.host_sockets import connect
 from worker.entry.whole_response import WholeResponse, suits
 from worker.errors import IncompleteBody
 from worker.web import HeaderMap, Request, Response
@@ -17,8 +16,6 @@ from worker.web import HeaderMap, Request, Response
 _COMPRESS_BYTES = 1024
 _COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/problem+json", "text/")
 _VARY = "Accept-Encoding"
-_SOCKET_MESSAGE_BYTES = 32 * 1024 * 1024
-_HEARTBEAT_SECONDS = 30
 
 
 class HostRequest(Request):
@@ -65,7 +62,7 @@ async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
 async def send(raw: web.Request, response: Response) -> web.StreamResponse:
     """Send *response* as the answer to *raw*."""
     if response.web_socket is not None:
-        return await _connect(raw, response)
+        return await connect(raw, response)
     response.headers["Server"] = "edgekeep"
     body = response.body
     if body is None or isinstance(body, bytes):
@@ -116,46 +113,3 @@ def _takes_gzip(accept: str) -> bool:
         coding, _, weight = part.partition(";")
         wishes[coding.strip()] = re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
     return wishes.get("gzip", wishes.get("*", False))
-
-
-async def _connect(raw: web.Request, response: Response) -> web.StreamResponse:
-    """Connect the network to the client end of a socket pair until one side closes."""
-    end: LocalSocket = response.web_socket
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_SOCKET_MESSAGE_BYTES)
-    for name, value in response.headers.items():
-        socket.headers[name] = value
-    try:
-        await socket.prepare(raw)
-    except web.HTTPException:
-        end.drop()
-        raise
-    outgoing = asyncio.create_task(_pump_out(end, socket))
-    try:
-        async for message in socket:
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                end.send(message.data)
-        if socket.close_code is None or socket.close_code == 1006:
-            end.drop()
-        else:
-            end.close(socket.close_code)
-        await outgoing
-    finally:
-        outgoing.cancel()
-        end.drop()
-    return socket
-
-
-async def _pump_out(end: LocalSocket, socket: web.WebSocketResponse) -> None:
-    try:
-        while True:
-            message = await end.receive()
-            if isinstance(message, Closed):
-                await socket.close(code=message.code, message=message.reason.encode())
-                return
-            if isinstance(message, str):
-                await socket.send_str(message)
-            else:
-                await socket.send_bytes(message)
-    except (ClientError, ConnectionError, RuntimeError):
-        # The peer vanished between two frames; the reading side notices and drops the socket.
-        return
