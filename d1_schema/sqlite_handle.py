@@ -154,6 +154,8 @@ class GroupOutcome:
     """Undone without a fault of their own: to be run again."""
     late: list[Job] = field(default_factory=list)
     """Interrupted at the deadline, or kept out by a lock: for the slow lane."""
+    is_locked_out: bool = False
+    """Another process held the lock: no fault of the statements."""
 
 
 def run_group(
@@ -173,6 +175,7 @@ def run_group(
     except sqlite3.Error as error:
         if is_busy(error) and patience < math.inf:
             outcome.late = jobs
+            outcome.is_locked_out = True
         else:
             _fail(outcome, jobs, explain(error, handle, True))
         return outcome

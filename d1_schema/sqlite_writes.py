@@ -102,8 +102,9 @@ class WriteQueue:
         jobs = _next_group(self._light)
         outcome = run_group(self._inline, jobs, self._explain, INLINE_SECONDS, GROUP_PATIENCE)
         self._light.extendleft(reversed(outcome.again))
-        for job in outcome.late:
-            self._memo.remember(job.key)
+        if not outcome.is_locked_out:
+            for job in outcome.late:
+                self._memo.remember(job.key)
         self._heavy.extend(outcome.late)
         self._settle(outcome)
         if self._heavy:
@@ -170,7 +171,7 @@ class WriteQueue:
         # Processor time, not wall time: waiting for Python's lock says nothing about the work.
         start = time.thread_time()
         outcome = run_group(handle, jobs, self._explain, LANE_SECONDS, math.inf)
-        if time.thread_time() - start < INLINE_SECONDS / 2:
+        if time.thread_time() - start < len(jobs) * INLINE_SECONDS / 2:
             for job in outcome.settled:
                 self._memo.forgive(job.key)
         for job in outcome.late:

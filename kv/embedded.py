@@ -10,7 +10,7 @@ loop's back is told in `d1_schema.sqlite_file`.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,16 +19,13 @@ from d1_schema.embedded import open_lane
 from d1_schema.sqlite_dialect import open_connection
 from d1_schema.sqlite_file import SqliteFile
 from d1_schema.sqlite_handle import INLINE_STEPS, LANE_STEPS, Handle
+from kv.bulk import HEAVY_BYTES, PUT_MANY, REPLACING, packed, parts
 from kv.checks import KVError, decode_cursor, encode_cursor
 from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored
 from kv.read_cache import ReadCache
 
 LARGE_VALUE: Final = 256 * 1024
 """Bytes from which a value is read and written in a lane."""
-HEAVY_BYTES: Final = 128 * 1024
-"""More bytes in one write go to the writer lane at once."""
-PART_ROWS: Final = 64
-"""Rows that `put_many` writes by one statement, on the loop: well below a millisecond."""
 LONG_PAGE: Final = 200
 """Lists of more keys are remembered apart, when the loop finds them slow."""
 SWEEP_SECONDS: Final = 60
@@ -60,15 +57,11 @@ _GET = (
     f"expires_at IS NULL FROM entries WHERE key = {_KEY} AND {_LIVES}"
 )
 _GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = {_KEY} AND {_LIVES}"  # noqa: S608
-_REPLACING = (
-    " ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, "
-    "metadata = excluded.metadata, value = excluded.value"
-)
 _PUT = (
     f"INSERT INTO entries (key, value, expires_at, metadata) VALUES ({_KEY}, ?, ?, ?)"  # noqa: S608
-    + _REPLACING
+    + REPLACING
 )
-_PUT_PLAIN = f"INSERT INTO entries (key, value) VALUES ({_KEY}, ?)" + _REPLACING  # noqa: S608
+_PUT_PLAIN = f"INSERT INTO entries (key, value) VALUES ({_KEY}, ?)" + REPLACING  # noqa: S608
 _DELETE = f"DELETE FROM entries WHERE key = {_KEY}"  # noqa: S608
 _PAGE = (
     "SELECT key, expires_at, metadata FROM entries "  # noqa: S608
@@ -79,35 +72,6 @@ _NEXT_PAGE = _PAGE.format(after=">")
 _SWEEP = (
     "DELETE FROM entries WHERE id IN "  # noqa: S608
     f"(SELECT id FROM entries WHERE {_GONE} LIMIT {SWEEP_ROWS})"
-)
-
-# Many rows by one statement, which runs in C from end to end: all keys, values and
-# metadata come as one blob, behind each other, and :sizes holds five numbers of ten
-# digits for each row: start, end of key, end of metadata, end of value, expiry (0
-# for none). Text and binary values alike; no escapes as with JSON and json_each.
-# It runs on the loop, 64 rows at a time. In a thread it would take Python's lock
-# some twenty times, and wait for it up to 5 ms each time while the loop parses the
-# rest of an import; executemany takes it once a row. Measured, rows of 1 KB per
-# second, loop idle / loop busy with JSON (uvloop): thread 40,000 / 3,300, inline
-# 55,000 / 30,000.
-_PUT_MANY = (
-    """
-WITH RECURSIVE
-  number (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM number WHERE i + 1 < :rows),
-  place (at, key_end, metadata_end, value_end, expires_at) AS (
-    SELECT CAST(CAST(substr(:sizes, 1 + 50 * i, 10) AS TEXT) AS INTEGER),
-           CAST(CAST(substr(:sizes, 11 + 50 * i, 10) AS TEXT) AS INTEGER),
-           CAST(CAST(substr(:sizes, 21 + 50 * i, 10) AS TEXT) AS INTEGER),
-           CAST(CAST(substr(:sizes, 31 + 50 * i, 10) AS TEXT) AS INTEGER),
-           CAST(CAST(substr(:sizes, 41 + 50 * i, 10) AS TEXT) AS INTEGER)
-    FROM number)
-INSERT INTO entries (key, expires_at, metadata, value)
-SELECT substr(:data, at + 1, key_end - at), nullif(expires_at, 0),
-       CAST(nullif(substr(:data, key_end + 1, metadata_end - key_end), x'') AS TEXT),
-       substr(:data, metadata_end + 1, value_end - metadata_end)
-FROM place WHERE true
-"""  # noqa: S608
-    + _REPLACING
 )
 
 
@@ -127,12 +91,12 @@ class EmbeddedNamespace(KVNamespace):
         if kept is not None:
             return kept
         values = (key, self._clock())
-        row = await self._file.read("get", _fetch_one, _GET, values)
+        row = await self._file.read(None, _fetch_one, _GET, values)
         if row is None:
             return None
         value, metadata, length, is_endless = row
         if value is None and length > LARGE_VALUE:
-            row = await self._file.read_slowly("get large", _fetch_one, _GET_LARGE, values)
+            row = await self._file.read_slowly(None, _fetch_one, _GET_LARGE, values)
             if row is None:
                 return None
             value, metadata = row
@@ -163,23 +127,23 @@ class EmbeddedNamespace(KVNamespace):
         if row.expires_at is not None or row.metadata is not None:
             sql, values = _PUT, (*values, row.expires_at, row.metadata)
         is_heavy = size > HEAVY_BYTES
-        await self._file.write("put", _execute, sql, values, is_heavy=is_heavy, is_atomic=True)
+        await self._file.write(None, _execute, sql, values, is_heavy=is_heavy, is_atomic=True)
 
     async def _write_many(self, rows: Sequence[KVRow]) -> None:
         self._sweep_if_due()
         writes = []
-        for part in _parts(rows):
-            named, size = _packed(part)
+        for part in parts(rows):
+            named, size = packed(part)
             self._file.count_bytes(size)
             writes.append(
                 self._file.write(
-                    None, _execute, _PUT_MANY, named, is_heavy=size > HEAVY_BYTES, is_atomic=True
+                    None, _execute, PUT_MANY, named, is_heavy=size > HEAVY_BYTES, is_atomic=True
                 )
             )
         await asyncio.gather(*writes)
 
     async def _remove(self, key: str) -> None:
-        await self._file.write("delete", _execute, _DELETE, (key,), is_atomic=True)
+        await self._file.write(None, _execute, _DELETE, (key,), is_atomic=True)
 
     async def _scan(self, prefix: str, cursor: str | None, limit: int) -> KVPage:
         self._sweep_if_due()
@@ -210,7 +174,7 @@ class EmbeddedNamespace(KVNamespace):
         if 0 <= now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
-        sweep = self._file.write("sweep", _execute, _SWEEP, (now,), is_atomic=True)
+        sweep = self._file.write(None, _execute, _SWEEP, (now,), is_atomic=True)
         # Housekeeping may fail (a full disk, a lock); the next one makes up for it.
         sweep.add_done_callback(self._after_sweep)
 
@@ -242,40 +206,6 @@ def _fetch_all(handle: Handle, sql: str, values: tuple[Any, ...]) -> list[Any]:
 
 def _execute(handle: Handle, sql: str, values: Any) -> int:
     return handle.cursor.execute(sql, values).rowcount
-
-
-def _parts(rows: Sequence[KVRow]) -> Iterator[list[KVRow]]:
-    """Cut *rows* into parts that are light enough for the loop, where they can be."""
-    part: list[KVRow] = []
-    size = 0
-    for row in rows:
-        added = len(row.key) + len(row.value)
-        if part and (len(part) >= PART_ROWS or size + added > HEAVY_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += added
-    if part:
-        yield part
-
-
-def _packed(rows: Sequence[KVRow]) -> tuple[dict[str, Any], int]:
-    """Put *rows* into the parameters of `_PUT_MANY`; return them and their size."""
-    parts: list[bytes] = []
-    sizes: list[str] = []
-    at = 0
-    for row in rows:
-        key = row.key.encode()
-        metadata = row.metadata.encode() if row.metadata is not None else b""
-        key_end = at + len(key)
-        metadata_end = key_end + len(metadata)
-        value_end = metadata_end + len(row.value)
-        parts += (key, metadata, row.value)
-        sizes.append(
-            f"{at:010d}{key_end:010d}{metadata_end:010d}{value_end:010d}{row.expires_at or 0:010d}"
-        )
-        at = value_end
-    return {"rows": len(rows), "data": b"".join(parts), "sizes": "".join(sizes).encode()}, at
 
 
 def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
