@@ -18,6 +18,7 @@ from worker.app import Worker
 from worker.entry.config import Config, ConfigError
 from worker.entry.crons import CronClock
 from worker.entry.host_http import HostRequest, send
+from worker.entry.host_runner import HostRunner
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
@@ -53,13 +54,8 @@ async def _serve(
 ) -> None:
     opened = await open_env(config, state, variables, write_log)
     worker = Worker(RouteTable())
-    runner = web.AppRunner(
-        make_app(worker, opened.env),
-        access_log=None,
-        auto_decompress=False,
-        handle_signals=False,
-        shutdown_timeout=_GRACE_SECONDS,
-    )
+    app = make_app(worker, opened.env)
+    runner = HostRunner(app, opened.env, shutdown_timeout=_GRACE_SECONDS)
     try:
         await runner.setup()
         try:

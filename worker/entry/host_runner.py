@@ -1,0 +1,79 @@
+"""
+The aiohttp server around the application, with its own words for what is not HTTP.
+
+aiohttp answers a malformed request with the bytes that it could not read, and logs them with a
+trace: a token in a broken header, or profiles behind a Content-Length that lies, would stand in the
+log. Here such a request gets a problem document and one line without a word of it.
+"""
+
+from typing import Any
+
+from aiohttp import web
+
+from worker.env import Env
+from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, encode
+
+
+class _Protocol(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached the application, and close; raises ConnectionError if late."""
+        server = self._manager
+        assert isinstance(server, _Server)
+        env = server.env
+        request_id = env.request_id()
+        problem: Problem = InternalError()
+        if status < 500:
+            problem = BadRequest("The request is not valid HTTP.")
+            env.log.event("info", "not_http", status=400, request_id=request_id)
+        elif exc is not None:
+            env.log.error("unexpected", exc, request_id=request_id)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        answer = web.Response(
+            body=encode(problem, request_id),
+            status=problem.status,
+            headers={"Content-Type": PROBLEM_JSON, "X-Request-Id": request_id},
+        )
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    """Makes a `_Protocol` for each connection."""
+
+    env: Env
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the handler of a new connection."""
+        handler = super().__call__()
+        handler.__class__ = _Protocol
+        return handler
+
+
+class HostRunner(web.AppRunner):
+    """`web.AppRunner` whose connections are `_Protocol`."""
+
+    __slots__ = ("_env",)
+
+    def __init__(self, app: web.Application, env: Env, **options: Any) -> None:
+        super().__init__(
+            app, access_log=None, auto_decompress=False, handle_signals=False, **options
+        )
+        self._env = env
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server
+        assert isinstance(server, _Server)
+        server.env = self._env
+        return server
