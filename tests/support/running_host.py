@@ -17,6 +17,7 @@ from worker.caller import issue
 from worker.codec import b64url
 from worker.entry.config import load_config
 from worker.entry.host import make_app
+from worker.entry.host_runner import HostRunner
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.routes import ROUTES, Route, RouteTable
@@ -155,13 +156,8 @@ async def running_host(
     config = load_config(ROOT / "wrangler_compat.toml")
     log: list[str] = []
     opened = await open_env(config, state, {**config.variables, **SECRETS, **variables}, log.append)
-    runner = web.AppRunner(
-        make_app(Worker(RouteTable(routes)), opened.env),
-        access_log=None,
-        auto_decompress=False,
-        handle_signals=False,
-        shutdown_timeout=5,
-    )
+    app = make_app(Worker(RouteTable(routes)), opened.env)
+    runner = HostRunner(app, opened.env, shutdown_timeout=5)
     async with contextlib.AsyncExitStack() as exits:
         exits.push_async_callback(opened.close)
         await runner.setup()
