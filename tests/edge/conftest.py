@@ -13,7 +13,14 @@ from tests.bindings import conftest as table
 from tests.edge import current
 from tests.edge.edge_host import EdgeHost
 from tests.edge.remote import RemoteDatabase, empty
-from tests.edge.workerd import Workerd, install, missing_tool, running, worker_options
+from tests.edge.workerd import (
+    Workerd,
+    install,
+    missing_tool,
+    running,
+    running_pyodide,
+    worker_options,
+)
 from tests.support.running_host import ROOT, SECRETS
 
 # Empty stores for the suites: KV and D1 need few, R2 one for each test.
@@ -48,6 +55,13 @@ def workerd(node: None) -> Iterator[Workerd]:
 def workerd_d1(node: None) -> Iterator[Workerd]:
     """Real workerd with the Worker over D1."""
     with running(worker_options({**SECRETS, "PROFILE_STORE": "d1"}, 0)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def pyodide(node: None) -> Iterator[Workerd]:
+    """The edge adapters in the current Pyodide."""
+    with running_pyodide(2) as started:
         yield started
 
 

@@ -59,7 +59,7 @@ def options() -> dict[str, Any]:
 @contextlib.contextmanager
 def running_current(scratch: Path) -> Iterator[Workerd]:
     """Run the current workerd as long as the block does; *scratch* is an empty folder."""
-    # Not `npm ci`: this workerd is published for Linux alone, and ci asks the lock for every system.
+    # Not `npm ci`: this workerd is published for Linux alone, and ci asks for every system.
     install(FOLDER, "install")
     binary = FOLDER / "node_modules" / "workerd" / "bin" / "workerd"
     bundles = os.environ.get("EDGE_PYODIDE_DIR")

@@ -8,7 +8,7 @@ from tests.edge.workerd import NODE_FOLDER
 from tests.house.sources import ROOT
 from tests.house.test_portable_modules import portable_modules
 
-# A module of the bundle that needs the runtime itself (`workers`, `_pyodide_entrypoint_helper`).
+# The SDK stays out: it needs the runtime itself.
 _PACKAGES = ("python_modules/fastjsonschema/", "python_modules/jwt/")
 
 

@@ -86,16 +86,23 @@ def plain(answer: Any) -> Any:
     return answer
 
 
+@pytest.fixture(scope="session", params=["workerd", "pyodide"])
+def place(request: pytest.FixtureRequest) -> tuple[str, Workerd]:
+    """Where adapters run: real workerd (Python 3.12), and the current Pyodide (Python 3.14)."""
+    started: Workerd = request.getfixturevalue(request.param)
+    return {"workerd": "edge", "pyodide": "edge, 3.14"}[request.param], started
+
+
 @pytest.fixture(scope="session")
-def kv_answers(workerd: Workerd) -> dict[str, Any]:
+def kv_answers(place: tuple[str, Workerd]) -> tuple[str, dict[str, Any]]:
     """Every KV probe replayed once, in order."""
-    return asyncio.run(kv.replay(RemoteNamespace(workerd, Clock())))
+    return place[0], asyncio.run(kv.replay(RemoteNamespace(place[1], Clock())))
 
 
 @pytest.fixture(scope="session")
-def d1_answers(workerd: Workerd) -> dict[str, Any]:
+def d1_answers(place: tuple[str, Workerd]) -> tuple[str, dict[str, Any]]:
     """Every D1 probe replayed once, in order."""
-    return asyncio.run(d1.replay(RemoteDatabase(workerd)))
+    return place[0], asyncio.run(d1.replay(RemoteDatabase(place[1])))
 
 
 @pytest.fixture(scope="session")
@@ -110,26 +117,28 @@ def r2_answers(workerd: Workerd) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", kv.GOLDEN)
 def test_a_line_of_kv_is_answered_alike_or_differs_for_a_reason(
-    kv_answers: dict[str, Any], name: str
+    kv_answers: tuple[str, dict[str, Any]], name: str
 ) -> None:
     """Each line of kv.jsonl has the measured answer, or the one in a row."""
     row = KV_ROWS.get(name) or kv.DIFFERENCES.get(name)
-    ours = kv_answers[name]
+    adapter, answers = kv_answers
+    ours = answers[name]
     if ours in KV_RACES.get(name, ()):
         ours = kv.GOLDEN[name]
 
-    judge("kv", "edge", kv.GOLDEN[name], ours, row)
+    judge("kv", adapter, kv.GOLDEN[name], ours, row)
 
 
 @pytest.mark.parametrize("name", d1.GOLDEN)
 def test_a_line_of_d1_is_answered_alike_or_differs_for_a_reason(
-    d1_answers: dict[str, Any], name: str
+    d1_answers: tuple[str, dict[str, Any]], name: str
 ) -> None:
     """Each line of d1.jsonl has the measured answer, or the one in a row."""
     row = D1_ROWS.get(name) or d1.DIFFERENCES.get(name)
-    measured, ours = d1.masked(plain(d1.GOLDEN[name])), d1.masked(plain(d1_answers[name]))
+    adapter, answers = d1_answers
+    measured, ours = d1.masked(plain(d1.GOLDEN[name])), d1.masked(plain(answers[name]))
 
-    judge("d1", "edge", measured, ours, row)
+    judge("d1", adapter, measured, ours, row)
 
 
 @pytest.mark.parametrize("name", r2.EXPECTED)
