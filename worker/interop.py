@@ -32,9 +32,6 @@ class JsError(Exception):
         self.name = name
 
 
-# Names and nulls
-
-
 def js_global(name: str) -> Any:
     """Return the JavaScript global *name*, e.g. "Response"."""
     import js
@@ -57,9 +54,6 @@ def class_of(value: Any) -> str:
     """Return the name of a JavaScript object's class, e.g. "Map"; "" for everything else."""
     constructor = member(value, "constructor")
     return "" if constructor is None else str(member(constructor, "name") or "")
-
-
-# Python to JavaScript
 
 
 def buffer(data: bytes | bytearray | memoryview) -> Any:
@@ -116,9 +110,6 @@ def construct(name: str, *arguments: Any) -> Any:
 def apply(owner: Any, method: str, arguments: Any) -> Any:
     """Call *method* of *owner* with the Array *arguments*: nulls in it stay nulls."""
     return js_global("Reflect").apply(getattr(owner, method), owner, arguments)
-
-
-# JavaScript to Python
 
 
 def to_json(value: Any) -> Any:
@@ -212,9 +203,6 @@ def keep_alive(context: Any, task: "asyncio.Future[Any]") -> None:
     executor = create_once_callable(lambda resolve, _reject: hooks.append(resolve))
     context.waitUntil(js_global("Promise").new(executor))
     task.add_done_callback(lambda _done: hooks[0]())
-
-
-# Streams
 
 
 class StreamReader:
