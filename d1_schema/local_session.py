@@ -12,11 +12,15 @@ class Bookmarked(Protocol):
 
     async def run_first(
         self, sql: str, parameters: tuple[Parameter, ...]
-    ) -> tuple[Sequence[str], Sequence[Value]] | None: ...
+    ) -> tuple[Sequence[str], Sequence[Value]] | None:
+        """Run one statement; return columns and first row, or None."""
+        ...
 
     async def run_batch(
         self, statements: Sequence[tuple[str, tuple[Parameter, ...]]]
-    ) -> list[D1Rows]: ...
+    ) -> list[D1Rows]:
+        """Run the statements in one transaction."""
+        ...
 
     async def bookmark(self) -> str:
         """Name the newest commit; of two names the later one is greater as text."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from durable.cell import Cell
 from durable.contract import (
-    RESERVED_METHODS,
     DurableObject,
     ObjectContext,
     ObjectId,
@@ -21,6 +20,7 @@ from durable.event import Fate, Start, reply_to
 from durable.ids import IdFactory
 from durable.instance import CURRENT_INSTANCE
 from durable.object_file import ObjectFile
+from durable.rpc import call_member
 from durable.timing import Timing
 from durable.values import copy_sent
 
@@ -140,7 +140,7 @@ class LocalStub(ObjectStub):
 
     async def call(self, method: str, *args: Any) -> Any:
         sent = copy_sent(args) if args else ()
-        return await self._deliver(lambda actor: _call(actor, method, sent))
+        return await self._deliver(lambda actor: call_member(actor, method, sent))
 
     def _deliver(self, start: Start) -> "asyncio.Future[Any]":
         caller = CURRENT_INSTANCE.get()
@@ -168,24 +168,3 @@ async def _fetch(actor: DurableObject, request: Any) -> Any:
     if response is None:
         raise TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.")
     return response
-
-
-async def _call(actor: DurableObject, method: str, args: Any) -> Any:
-    found = _public(type(actor), method)
-    result = found.__get__(actor) if isinstance(found, property) else getattr(actor, method)(*args)
-    if inspect.isawaitable(result):
-        result = await result
-    return copy_sent(result)
-
-
-def _public(kind: type[DurableObject], method: str) -> Any:
-    if method in RESERVED_METHODS:
-        raise TypeError(f"'{method}' is a reserved method and cannot be called over RPC.")
-    found = None
-    if isinstance(method, str) and not method.startswith("_"):
-        found = inspect.getattr_static(kind, method, None)
-    if not inspect.isfunction(found) and not isinstance(
-        found, (property, staticmethod, classmethod)
-    ):
-        raise TypeError(f'The RPC receiver does not implement the method "{method}".')
-    return found

@@ -6,12 +6,12 @@ into a trace without a class. A text crosses every runtime unchanged, so argumen
 errors arrive as they do on a laptop (`durable/errors.py`, `remote_copy`).
 """
 
-import inspect
 import sys
 from typing import Any, Final
 
-from durable.contract import RESERVED_METHODS, DurableObject
+from durable.contract import DurableObject
 from durable.errors import DurableError, RemoteError, mark_remote
+from durable.rpc import call_member
 from durable.values import copy_sent, decode, encode
 
 RAISED_HEADER: Final = "edgekeep-raised"
@@ -34,7 +34,7 @@ async def answer_call(actor: DurableObject, text: str) -> str:
     """Make the call that *text* names on *actor*; return its result, or its error, as text."""
     method, args = decode(text)
     try:
-        result = copy_sent(await _call(actor, method, args))
+        result = await call_member(actor, method, args)
     except Exception as error:
         return pack_error(error)
     return _text(["result", result])
@@ -61,31 +61,6 @@ def pack_error(error: Exception) -> str:
     if isinstance(error, DurableError):
         told |= {"retryable": error.retryable, "overloaded": error.overloaded}
     return _text(["error", told])
-
-
-def public_member(kind: type[DurableObject], method: str) -> Any:
-    """
-    Return the function or property that *method* names.
-
-    Raises:
-        TypeError: there is none, or it is a handler of the runtime.
-    """
-    if method in RESERVED_METHODS:
-        raise TypeError(f"'{method}' is a reserved method and cannot be called over RPC.")
-    found = None
-    if not method.startswith("_"):
-        found = inspect.getattr_static(kind, method, None)
-    if not inspect.isfunction(found) and not isinstance(
-        found, (property, staticmethod, classmethod)
-    ):
-        raise TypeError(f'The RPC receiver does not implement the method "{method}".')
-    return found
-
-
-async def _call(actor: DurableObject, method: str, args: list[Any]) -> Any:
-    found = public_member(type(actor), method)
-    result = found.__get__(actor) if isinstance(found, property) else getattr(actor, method)(*args)
-    return await result if inspect.isawaitable(result) else result
 
 
 def _rebuilt(told: dict[str, Any]) -> Exception:

@@ -48,6 +48,7 @@ def check_close(code: int | None, reason: str) -> None:
 
 
 def check_message(message: object) -> Message:
+    """Return *message* as str or bytes. TypeError for anything else."""
     if isinstance(message, (bytearray, memoryview)):
         return bytes(message)
     if not isinstance(message, (str, bytes)):
@@ -56,4 +57,5 @@ def check_message(message: object) -> Message:
 
 
 def size_of(item: Message | Closed) -> int:
+    """Return what *item* counts for in a queue: bytes, or characters of text."""
     return 0 if isinstance(item, Closed) else len(item)

@@ -14,7 +14,6 @@ from scripts.cli.progress import Progress
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from worker.env import Env
     from worker.profiles.store import ProfileStore, Row
 
 _BATCH = 500
@@ -75,7 +74,7 @@ async def _run(place: Place, source: str, target: str, delete: bool) -> None:
         print(f"{copied:,} profiles copied from {source} to {target}, {kept:,} were there.")
         print(f"Compared: all {checked:,} are in {target}.")
         if delete:
-            print(f"{await _empty(env, old, source):,} profiles deleted from {source}.")
+            print(f"{await _empty(old):,} profiles deleted from {source}.")
     finally:
         await opened.close()
 
@@ -129,18 +128,12 @@ def _same(one: str, other: str) -> bool:
     return one == other or bool(json.loads(one) == json.loads(other))
 
 
-async def _empty(env: "Env", old: "ProfileStore", kind: str) -> int:
+async def _empty(old: "ProfileStore") -> int:
     """Delete every profile of *old*; returns how many."""
     deleted = 0
     nothing: list[Row] = []
     while rows := await anext(aiter(_batches(old)), nothing):
-        if kind == "kv":
-            keys = [f"profile:{row.profile_id}" for row in rows]
-            await asyncio.gather(*(env.profiles_kv.delete(key) for key in keys))
-        else:
-            ids = json.dumps([row.profile_id for row in rows])
-            statement = "DELETE FROM profiles WHERE profile_id IN (SELECT value FROM json_each(?))"
-            await env.db.prepare(statement).bind(ids).run()
+        await old.delete_many([row.profile_id for row in rows])
         deleted += len(rows)
     return deleted
 

@@ -81,6 +81,8 @@ async def _run_until_stopped(worker: Worker, opened: Opened, url: str) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
+    # Lanes and checkpoints wait for Python's lock; with its 5 ms a busy loop starves them.
+    sys.setswitchinterval(0.001)
     for name in opened.migrated:
         _say(f"migration {name} applied")
     _say(f"Edgekeep is ready at {url}  (Ctrl-C stops it)")

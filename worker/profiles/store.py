@@ -5,6 +5,8 @@ KV: namespace PROFILES_KV, key `profile:{profile_id}`, value = the document's JS
 D1: table `profiles`, one row each (migration 0001).
 """
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,6 +35,9 @@ class ProfileStore(Protocol):
 
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
         """Insert or replace *rows*; the last row of an id wins."""
+
+    async def delete_many(self, profile_ids: Sequence[str]) -> None:
+        """Delete profiles; ids that are not there are passed over."""
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids in order after *position*, and the next position if any."""
@@ -67,6 +72,10 @@ class KvProfileStore:
         last = {row.profile_id: row.document for row in rows}
         await self._kv.put_many([KVPut(_PREFIX + key, value) for key, value in last.items()])
 
+    async def delete_many(self, profile_ids: Sequence[str]) -> None:
+        """Delete profiles."""
+        await asyncio.gather(*(self._kv.delete(_PREFIX + key) for key in profile_ids))
+
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids; a page may be short while a next position is given."""
         page = await self._kv.list(prefix=_PREFIX, limit=limit, cursor=position)
@@ -98,6 +107,7 @@ class KvProfileStore:
 
 
 _GET = "SELECT document FROM profiles WHERE profile_id = ?"
+_DELETE = "DELETE FROM profiles WHERE profile_id IN (SELECT value FROM json_each(?))"
 _PAGE = "SELECT profile_id FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
 _DOCUMENTS = (
     "SELECT profile_id, document FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT 200"
@@ -143,6 +153,10 @@ class D1ProfileStore:
     async def _upsert(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
         documents = "[" + ",".join(row.document for row in rows) + "]"
         await self._db.prepare(_UPSERT).bind(documents, now_ms, import_id).run()
+
+    async def delete_many(self, profile_ids: Sequence[str]) -> None:
+        """Delete profiles."""
+        await self._db.prepare(_DELETE).bind(json.dumps(list(profile_ids))).run()
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids after *position* (the last id of the page before)."""
