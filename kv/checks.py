@@ -36,6 +36,10 @@ class KVError(Exception):
         self.status = status
         self.text = text
 
+    def __reduce__(self) -> tuple[type["KVError"], tuple[str, int, str]]:
+        # Exceptions pickle by their text alone; this one is made of three parts.
+        return KVError, (self.operation, self.status, self.text)
+
 
 def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:
     """

@@ -63,7 +63,9 @@ async def _serve(
         except OSError as error:
             raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
         await _run_until_stopped(worker, opened, f"http://{_url_host(host)}:{port}")
-        # Sockets first: their handlers end, and the wait below is for plain requests only.
+        # No new callers; then sockets, so that the wait below is for plain requests only.
+        for site in list(runner.sites):
+            await site.stop()
         await opened.actors.close()
     finally:
         await runner.cleanup()
