@@ -6,7 +6,7 @@ trace: a token in a broken header, or profiles behind a Content-Length that lies
 log. Here such a request gets a problem document and one line without a word of it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import web
 
@@ -15,9 +15,10 @@ from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, enco
 
 
 class _Protocol(web.RequestHandler):
-    """One connection."""
+    """One connection; each server has a class of its own that knows its environment."""
 
     __slots__ = ()
+    env: ClassVar[Env]
 
     def handle_error(
         self,
@@ -27,9 +28,10 @@ class _Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what never reached the application, and close; raises ConnectionError if late."""
-        server = self._manager
-        assert isinstance(server, _Server)
-        env = server.env
+        env = self.env
+        if isinstance(exc, Problem):
+            # Raised while an answer was under way: the sender of a body that is echoed has left.
+            raise ConnectionError("the sender has gone")
         request_id = env.request_id()
         problem: Problem = InternalError()
         if status < 500:
@@ -49,14 +51,14 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes a `_Protocol` for each connection."""
+    """Makes a handler of class *protocol* for each connection."""
 
-    env: Env
+    protocol: type[_Protocol]
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
         handler = super().__call__()
-        handler.__class__ = _Protocol
+        handler.__class__ = self.protocol
         return handler
 
 
@@ -75,5 +77,5 @@ class HostRunner(web.AppRunner):
         server = await super()._make_server()
         server.__class__ = _Server
         assert isinstance(server, _Server)
-        server.env = self._env
+        server.protocol = type("_HostProtocol", (_Protocol,), {"__slots__": (), "env": self._env})
         return server
