@@ -1,0 +1,91 @@
+"""Settings: read once, refused with a sentence that never quotes a value; secrets do not print."""
+
+import pytest
+
+from tests.support.running_host import SECRETS
+from worker.codec import b64url
+from worker.settings import SETTINGS, Secret, SettingError, Settings
+
+_KEY = b64url(b"z" * 32)
+
+
+def test_the_defaults_are_enough_beside_the_secrets() -> None:
+    """Only key material has no default."""
+    settings = Settings.load(SECRETS)
+    assert (settings.environment, settings.profile_store) == ("development", "kv")
+    assert settings.signing_keys.current == "new"
+    assert set(settings.signing_keys.keys) == {"new", "old"}
+    assert not settings.production
+    assert settings.cors_origins == ()
+
+
+@pytest.mark.parametrize("name", [row.name for row in SETTINGS if row.secret])
+def test_a_missing_secret_is_named(name: str) -> None:
+    """The text says which and what it is for."""
+    rest = {key: value for key, value in SECRETS.items() if key != name}
+    with pytest.raises(SettingError, match=f"{name} is missing"):
+        Settings.load(rest)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENVIRONMENT", "staging-canary"),
+        ("PROFILE_STORE", "KV-canary"),
+        ("PROFILE_STORE", ""),
+        ("IMPORT_MAX_BYTES", "0"),
+        ("IMPORT_MAX_BYTES", "-5"),
+        ("IMPORT_MAX_BYTES", "1.5-canary"),
+        ("IDEMPOTENCY_HOURS", ""),
+        ("IDEMPOTENCY_HOURS", "²"),
+        ("CURSOR_KEY", "canary"),
+        ("CURSOR_KEY", b64url(b"short")),
+        ("CURSOR_KEY", b64url(b"canary" * 6)),
+        ("CURSOR_KEY", _KEY + "="),
+        ("CURSOR_KEY", ""),
+        ("SIGNING_KEYS", _KEY),
+        ("SIGNING_KEYS", f"a:{_KEY},a:{_KEY}"),
+        ("SIGNING_KEYS", f":{_KEY}"),
+        ("SIGNING_KEYS", f"a:{_KEY},"),
+        ("SIGNING_KEYS", "a:canary"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_and_not_quoted(name: str, value: str) -> None:
+    """It may be a key that was put in the wrong place."""
+    with pytest.raises(SettingError) as error:
+        Settings.load({**SECRETS, name: value})
+    assert name in str(error.value)
+    assert "canary" not in str(error.value)
+    assert _KEY not in str(error.value)
+
+
+def test_production_refuses_development_keys() -> None:
+    """A key that scripts/dev made does not guard the real thing, wherever it stands in a ring."""
+    live = {**SECRETS, "ENVIRONMENT": "production"}
+    assert Settings.load(live).production
+    for name, value in (
+        ("CURSOR_KEY", f"dev-{_KEY}"),
+        ("SIGNING_KEYS", f"a:{_KEY},dev1:dev-{_KEY}"),
+    ):
+        with pytest.raises(SettingError, match="development key"):
+            Settings.load({**live, name: value})
+        assert Settings.load({**SECRETS, name: value})
+
+
+def test_a_secret_does_not_print() -> None:
+    """Not in a repr, not in a text, not inside its settings."""
+    settings = Settings.load({**SECRETS, "CURSOR_KEY": b64url(b"canarycanarycanarycanarycanary12")})
+    for text in (
+        repr(settings),
+        str(settings),
+        f"{settings.cursor_key!s}",
+        f"{[Secret(b'canary')]}",
+    ):
+        assert "canary" not in text
+    assert settings.cursor_key.reveal() == b"canarycanarycanarycanarycanary12"
+
+
+def test_a_list_of_origins_is_split() -> None:
+    """Commas and blanks."""
+    origins = Settings.load({**SECRETS, "CORS_ORIGINS": " https://a.example ,,tauri://localhost"})
+    assert origins.cors_origins == ("https://a.example", "tauri://localhost")

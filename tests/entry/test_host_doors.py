@@ -1,0 +1,257 @@
+"""The host: methods, paths, origins, request ids, planned doors, the log; every door alike."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.problems import assert_problem
+from tests.support.profiles import encode, line, profile
+from tests.support.raw import connect, head
+from tests.support.running_host import RunningHost, running_host
+from worker.caller import ANYONE, Caller
+from worker.env import Env
+from worker.routes import ROUTES, Route, RouteTable
+from worker.web import Request, Response
+
+_OPEN = [route for route in ROUTES if route.planned]
+
+
+async def test_what_is_not_there_is_not_found(host: RunningHost) -> None:
+    """404 for any method, and the path is not repeated."""
+    for path in ("/", "/nope", "/api", "/api/profiles/", "/api/profiles/item/x", "/HEALTHZ"):
+        for method in ("GET", "POST", "OPTIONS", "DELETE", "PROPFIND"):
+            answer = await host.ask(method, path)
+            assert "nope" not in json.dumps(assert_problem(answer, 404, "not_found"))
+
+
+async def test_a_method_that_a_path_does_not_have_is_405_with_allow(host: RunningHost) -> None:
+    """Allow names what there is: HEAD with GET, OPTIONS always."""
+    for method, path, allow in (
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/api/profiles", "GET, HEAD, OPTIONS"),
+        ("GET", "/api/profiles/import", "OPTIONS, POST"),
+        ("HEAD", "/api/profiles/import", "OPTIONS, POST"),
+        ("PUT", "/v1/backup", "DELETE, GET, HEAD, OPTIONS, POST"),
+        ("PATCH", "/api/chats/abc", "GET, HEAD, OPTIONS"),
+        ("PROPFIND", "/healthz", "GET, HEAD, OPTIONS"),
+    ):
+        answer = await host.ask(method, path)
+        assert (answer.status, answer.headers["Allow"]) == (405, allow)
+        if method != "HEAD":
+            assert_problem(answer, 405, "method_not_allowed")
+
+
+async def test_head_is_get_without_the_body(host: RunningHost) -> None:
+    """Same status, type and length; for streams as well."""
+    await host.send_profiles(encode(profile(biography="x" * 700)))
+    asker = host.bearer("profiles:export")
+    for path in ("/healthz", "/api/profiles", "/api/profiles/item?id=usr_aaaaaa", "/nope"):
+        for extra in ({}, {"Accept-Encoding": "gzip"}):
+            get = await host.get(path, headers={**asker, **extra})
+            got = await host.ask("HEAD", path, headers={**asker, **extra})
+            assert (got.status, got.body) == (get.status, b"")
+            assert got.headers["Content-Type"] == get.headers["Content-Type"]
+            if "Content-Encoding" not in get.headers:
+                assert got.headers["Content-Length"] == str(len(get.body))
+    export = await host.ask("HEAD", "/api/profiles/export", headers=asker)
+    assert (export.status, export.body) == (200, b"")
+
+
+async def test_answers_to_head_do_not_shift_the_next_answer(host: RunningHost) -> None:
+    """On one connection: HEAD, then GET; the second answer is whole."""
+    connection = await connect(host.port)
+    for path in ("/healthz", "/nope", "/api/profiles"):
+        await connection.send(head("HEAD", path, {}))
+        assert (await connection.answer(no_body=True)).headers["Content-Length"] != "0"
+        await connection.send(head("GET", "/healthz", {}))
+        assert (await connection.answer()).json() == {"ok": True}
+    await connection.cut()
+
+
+async def test_planned_doors_say_so(host: RunningHost) -> None:
+    """501 for each door of DESIGN §8 that opens later: the names are taken."""
+    assert len(_OPEN) > 40
+    for route in _OPEN:
+        answer = await host.ask(route.method, route.path.replace("{", "x").replace("}", ""))
+        assert_problem(answer, 501, "not_open_yet")
+
+
+async def test_other_spellings_of_a_path_are_other_paths(host: RunningHost) -> None:
+    """%-encoding, doubled and trailing slashes, dots and case never reach a door by a side way."""
+    asker = host.bearer("profiles:export")
+    for target in (
+        *("//api/profiles/export", "/api//profiles/export", "/api/profiles/export/", "/./healthz"),
+        *("/api/profiles%2Fexport", "/%61pi/profiles/export", "/api/profiles/%65xport"),
+        *("/api/x/../profiles/export", "/healthz/../api/profiles/export", "/healthz;x"),
+        *("/api/profiles/export%3F", "/Api/profiles/export", "/healthz%20", "/healthz%00"),
+    ):
+        connection = await connect(host.port)
+        await connection.send(head("GET", target, asker))
+        answer = await connection.answer()
+        assert answer.status in (400, 404), target
+        assert_problem(answer, answer.status, answer.json()["error"])
+        await connection.cut()
+
+
+async def test_the_absolute_form_and_odd_queries_are_understood(host: RunningHost) -> None:
+    """A proxy's target names the same door; a query may hold anything."""
+    for target in (f"http://localhost:{host.port}/healthz", "/healthz?", "/healthz?%ff&a=%&&=?"):
+        connection = await connect(host.port)
+        await connection.send(head("GET", target, {}))
+        assert (await connection.answer()).status == 200
+        await connection.cut()
+    for query in ("limit=%ff", "cursor=%c3", "limit=1&%ff"):
+        assert_problem(await host.get(f"/api/profiles?{query}"), 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"CANARY CANARY CANARY\r\n\r\n",
+        b"GET /CANARY\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthori zation: CANARY\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: CANARY\0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + b"CANARY" * 3000 + b"\r\n\r\n",
+        b"GET /" + b"CANARY" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00CANARY\r\n\r\n",
+    ],
+    ids=["version", "words", "path", "name", "NUL", "long field", "long path", "TLS"],
+)
+async def test_what_is_not_http_is_refused_without_a_word_of_it(
+    host: RunningHost, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A problem document, an end of the connection, and nothing quoted in answer or log."""
+    connection = await connect(host.port)
+    await connection.send(sent)
+    answer = await connection.answer()
+    assert 400 <= answer.status < 500
+    assert_problem(answer, 400, "bad_request")
+    assert b"CANARY" not in answer.body
+    assert "CANARY" not in caplog.text + "".join(host.log)
+    host.events()
+    assert await connection.reader.read() == b""
+    await connection.cut()
+
+
+async def test_every_answer_has_a_request_id_of_ours(host: RunningHost) -> None:
+    """Each its own; what a client sends as one is not taken over."""
+    seen = set()
+    for path in ("/healthz", "/nope", "/api/profiles?limit=0", "/v1/backup"):
+        for method in ("GET", "HEAD", "OPTIONS", "PUT"):
+            answer = await host.ask(method, path, headers={"X-Request-Id": "mine"})
+            seen.add(answer.headers["X-Request-Id"])
+    assert len(seen) == 16
+    assert "mine" not in seen
+    assert seen == {event["request_id"] for event in host.requests_logged()}
+
+
+async def test_an_unexpected_exception_says_nothing_but_its_request_id(tmp_path: Path) -> None:
+    """500 with the canonical members; type and place go to the log, its text goes nowhere."""
+
+    async def broken(request: Request, caller: Caller, env: Env) -> Response:
+        raise RuntimeError("CANARY of somebody's data")
+
+    async def breaks_off(request: Request, caller: Caller, env: Env) -> Response:
+        async def body() -> Any:
+            yield b"some"
+            raise RuntimeError("CANARY too")
+
+        return Response(body(), 200, {"Content-Type": "text/plain"})
+
+    routes = [
+        Route("GET", "/broken", broken, ANYONE, "Fails."),
+        Route("GET", "/breaks-off", breaks_off, ANYONE, "Fails late."),
+    ]
+    async with running_host(tmp_path / "state", routes) as host:
+        document = assert_problem(await host.get("/broken"), 500, "internal_error")
+        assert "detail" not in document
+        with pytest.raises(Exception, match=r"not completed|closed|disconnected"):
+            await host.get("/breaks-off")
+        errors = [event for event in host.events() if event["level"] == "error"]
+        assert errors[0]["exception"] == "RuntimeError"
+        assert errors[0]["request_id"] == document["request_id"]
+        assert "CANARY" not in "".join(host.log)
+
+
+async def test_pages_of_listed_origins_may_call_and_others_may_not(tmp_path: Path) -> None:
+    """Preflight and answers name the origin that is listed; never `*`, never another."""
+    ours, door = "https://app.example", "/api/profiles/import"
+    async with running_host(tmp_path / "state", CORS_ORIGINS=f"{ours},tauri://localhost") as host:
+        for origin, known in (
+            *((ours, True), ("tauri://localhost", True), ("null", False)),
+            *(("https://app.example.evil", False), ("https://APP.example", False)),
+        ):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            before = await host.ask("OPTIONS", door, headers=asked)
+            assert (before.status, before.body) == (204, b"")
+            assert before.headers["Allow"] == "OPTIONS, POST"
+            for answer in (before, await host.ask("POST", door, headers=asked)):
+                assert answer.headers.get("Access-Control-Allow-Origin") == (
+                    origin if known else None
+                )
+                assert "Origin" in answer.headers["Vary"]
+            assert ("Access-Control-Allow-Methods" in before.headers) is known
+            if known:
+                allowed = before.headers["Access-Control-Allow-Headers"].lower()
+                assert {"authorization", "content-type", "idempotency-key"} <= set(
+                    allowed.split(", ")
+                )
+
+
+async def test_without_listed_origins_nothing_is_allowed(host: RunningHost) -> None:
+    """The default: OPTIONS tells Allow, and no CORS header goes out."""
+    answer = await host.ask("OPTIONS", "/api/profiles", headers={"Origin": "https://a.example"})
+    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_the_log_has_one_line_per_request_and_nothing_personal(
+    host: RunningHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A canary in path, query, token, headers and body of every door is in no line."""
+    token = host.token("profiles:import", "profiles:export", "profiles:read", subject="CANARY-sub")
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/x-ndjson",
+        "X-Import-Notes": "CANARY",
+        "X-Shard-Id": "CANARY",
+        "User-Agent": "CANARY",
+        "Referer": "https://CANARY",
+        "Cookie": "CANARY=CANARY",
+    }
+    asked = 0
+    resources = RouteTable(ROUTES).resources.values()
+    for path in [*(resource.path for resource in resources), "/CANARY"]:
+        target = path.replace("{", "CANARY-").replace("}", "")
+        for method in ("GET", "POST", "DELETE", "OPTIONS", "PROPFIND"):
+            key = {"Idempotency-Key": f"CANARY-{asked}"}
+            await host.ask(
+                method,
+                f"{target}?id=usr_canary1&name=CANARY&token={token}",
+                headers={**headers, **key},
+                data=line("usr_canary1", user_name="CANARY", biography="CANARY"),
+            )
+            asked += 1
+    await host.send_profiles(b"CANARY not json", headers={"X-Import-Notes": "CANARY"})
+    await host.send_profiles(line("usr_canary1", user_name="CANARY"))
+    events = host.requests_logged()
+    assert len(events) == asked + 2
+    text = "".join(host.log) + caplog.text
+    for secret in ("CANARY", "usr_canary1", token, "name=", "?"):
+        assert secret not in text
+    templates = {resource.path for resource in resources} | {"(none)"}
+    for event in events:
+        assert set(event) - {"actor_uid"} == {
+            *("ts", "level", "event", "app", "env", "platform"),
+            *("method", "route", "status", "ms", "request_id"),
+        }
+        assert event["route"] in templates
+        assert event["method"] in {"GET", "POST", "DELETE", "OPTIONS", "OTHER"}
+        assert (event["app"], event["env"], event["platform"]) == (
+            "edgekeep",
+            "development",
+            "host",
+        )
