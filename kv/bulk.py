@@ -50,6 +50,9 @@ FROM place WHERE true
 )
 
 
+_SIZES: Final = "%010d" * 5
+
+
 def parts(rows: Sequence[KVRow]) -> Iterator[list[KVRow]]:
     """Cut *rows* into parts that are light enough for the loop, where they can be."""
     part: list[KVRow] = []
@@ -70,15 +73,13 @@ def packed(rows: Sequence[KVRow]) -> tuple[dict[str, Any], int]:
     parts: list[bytes] = []
     sizes: list[str] = []
     at = 0
-    for row in rows:
-        key = row.key.encode()
-        metadata = row.metadata.encode() if row.metadata is not None else b""
+    for name, value, expires_at, text in rows:
+        key = name.encode()
+        metadata = text.encode() if text is not None else b""
         key_end = at + len(key)
         metadata_end = key_end + len(metadata)
-        value_end = metadata_end + len(row.value)
-        parts += (key, metadata, row.value)
-        sizes.append(
-            f"{at:010d}{key_end:010d}{metadata_end:010d}{value_end:010d}{row.expires_at or 0:010d}"
-        )
+        value_end = metadata_end + len(value)
+        parts += (key, metadata, value)
+        sizes.append(_SIZES % (at, key_end, metadata_end, value_end, expires_at or 0))
         at = value_end
     return {"rows": len(rows), "data": b"".join(parts), "sizes": "".join(sizes).encode()}, at

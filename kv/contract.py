@@ -211,12 +211,17 @@ class KVNamespace(ABC):
         """
         rows: list[KVRow] = []
         size = 0
-        for entry in entries:
-            check_key(entry.key, "PUT")
-            value = value_bytes(entry.value)
-            expires_at = expiry_of(entry.expiration, entry.expiration_ttl, self._clock)
-            rows.append(KVRow(entry.key, value, expires_at, metadata_text(entry.metadata)))
-            size += len(value)
+        for key, value, expiration, expiration_ttl, metadata in entries:
+            check_key(key, "PUT")
+            stored = value_bytes(value)
+            expires_at = text = None
+            # Most entries of a bulk have neither; a call for each would cost more than the row.
+            if expiration is not None or expiration_ttl is not None:
+                expires_at = expiry_of(expiration, expiration_ttl, self._clock)
+            if metadata is not None:
+                text = metadata_text(metadata)
+            rows.append(KVRow(key, stored, expires_at, text))
+            size += len(stored)
             if len(rows) >= SLICE_ROWS or size >= SLICE_BYTES:
                 await self._write_many(rows)
                 # Let others have the loop between slices, whatever the adapter does.

@@ -1,7 +1,7 @@
 """What goes into a KV namespace and what comes out of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ class KVValue:
     metadata: Any
 
 
-@dataclass(frozen=True, slots=True)
-class KVPut:
+class KVPut(NamedTuple):
     """One entry for `put_many`; the fields mean what they mean in `put`."""
 
     key: str
@@ -52,8 +51,7 @@ class KVStored:
     """JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
-class KVRow:
+class KVRow(NamedTuple):
     """What an adapter stores for one key."""
 
     key: str

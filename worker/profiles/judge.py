@@ -11,6 +11,7 @@ from worker.schema_check import Violation
 
 _TOO_LONG = [Violation("$", "line_too_large", "the line has more than 131,072 bytes")]
 _NOT_UTF8 = [Violation("$", "json_parse_error", "the line is not valid UTF-8")]
+_NOT_A_NUMBER = [Violation("$", "json_parse_error", "not valid JSON: a number is not one")]
 _TOO_DEEP = [Violation("$", "json_parse_error", "the line is nested too deeply")]
 _HALF_PAIR = [
     Violation("$", "json_parse_error", "a \\u escape in the line is half of a surrogate pair")
@@ -23,11 +24,17 @@ def _no_constant(_name: str) -> Any:
     raise ValueError("NaN and Infinity are not JSON")
 
 
+def _not_json(what: str, position: int) -> list[Violation]:
+    message = f"not valid JSON: {what} at column {position + 1}"
+    return [Violation("$", "json_parse_error", message)]
+
+
 class Judge:
     """Holds what is slow to make: the JSON reader and writer and the compiled schemas."""
 
     def __init__(self, env: Env) -> None:
-        self._read = json.JSONDecoder(parse_constant=_no_constant).decode
+        # Not `decode`, which looks for blanks at both ends: a line has none.
+        self._read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
         self._write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
         self._checks = {name: env.tools.schema_check(load_schema(name)) for name in VERSIONS}
         self._v1 = self._checks[V1]
@@ -46,12 +53,13 @@ class Judge:
         except UnicodeDecodeError:
             return _NOT_UTF8
         try:
-            document = self._read(text)
+            document, end = self._read(text)
+            if end != len(text):
+                return _not_json("extra data", end)
         except json.JSONDecodeError as error:
-            message = f"not valid JSON: {error.msg.lower()} at column {error.pos + 1}"
-            return [Violation("$", "json_parse_error", message)]
+            return _not_json(error.msg.lower(), error.pos)
         except ValueError:
-            return [Violation("$", "json_parse_error", "not valid JSON: a number is not one")]
+            return _NOT_A_NUMBER
         except RecursionError:
             return _TOO_DEEP
         check = self._v1

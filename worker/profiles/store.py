@@ -8,8 +8,7 @@ D1: table `profiles`, one row each (migration 0001).
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from d1_schema.contract import D1Database
 from kv.contract import KVNamespace, KVPut
@@ -19,8 +18,7 @@ _PREFIX = "profile:"
 _BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One validated profile: its id and its JSON text."""
 
     profile_id: str
