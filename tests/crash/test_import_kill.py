@@ -119,9 +119,9 @@ async def test_a_polite_stop_lets_a_request_in_flight_finish(tmp_path: Path) -> 
             await connect(child.port)
         await connection.send(body[-100:])
         answer = await connection.answer()
+        await connection.cut()
         assert answer.status == 200, answer.body
         assert answer.json()["profiles_stored"] == 2000
-        await connection.cut()
         assert await stopping == 0
         await child.start()
         assert await child.total() == 2000

@@ -66,36 +66,38 @@ _BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize("name", _BAD_LINES)
 async def test_a_bad_line_is_named_and_the_good_ones_around_it_are_stored(
-    either: RunningHost, name: str
+    either: RunningHost, subtests: pytest.Subtests
 ) -> None:
     """207; the error names line, path, rule and a text; only the bad line is missing."""
-    bad, rule, path = _BAD_LINES[name]
-    answer = await either.send_profiles(ndjson([line("usr_before"), bad, line("usr_behind")]))
-    assert answer.status == 207
-    document = answer.json()
-    assert counts(document) == (3, 2, 1, 2)
-    [error] = document["errors_sample"]
-    assert (error["line_no"], error["status"]) == (2, 422)
-    assert (error["error_code"], error["path"]) == (rule, path)
-    assert error["message"]
-    assert document["errors_truncated"] is False
-    assert await either.stored() == [profile("usr_before"), profile("usr_behind")]
+    for name, (bad, rule, path) in _BAD_LINES.items():
+        with subtests.test(name):
+            body = ndjson([line("usr_before"), bad, line("usr_behind")])
+            answer = await either.send_profiles(body)
+            assert answer.status == 207
+            document = answer.json()
+            assert counts(document) == (3, 2, 1, 2)
+            [error] = document["errors_sample"]
+            assert (error["line_no"], error["status"]) == (2, 422)
+            assert (error["error_code"], error["path"]) == (rule, path)
+            assert error["message"]
+            assert document["errors_truncated"] is False
+            assert await either.stored() == [profile("usr_before"), profile("usr_behind")]
 
 
-@pytest.mark.parametrize("name", _BAD_LINES)
 async def test_a_bad_line_alone_is_refused_and_in_atomic_mode_refuses_all(
-    either: RunningHost, name: str
+    either: RunningHost, subtests: pytest.Subtests
 ) -> None:
     """422 with nothing stored, for the line alone and for all lines under ?mode=atomic."""
-    bad, rule, _ = _BAD_LINES[name]
-    document = refused(await either.send_profiles(bad))
-    assert counts(document) == (1, 0, 1, 0)
-    assert [error["error_code"] for error in document["errors"]] == [rule]
-    mixed = ndjson([line("usr_before"), bad, line("usr_behind")])
-    assert counts(refused(await either.send_profiles(mixed, "?mode=atomic"))) == (3, 2, 1, 0)
-    assert await either.total() == 0
+    for name, (bad, rule, _) in _BAD_LINES.items():
+        with subtests.test(name):
+            document = refused(await either.send_profiles(bad))
+            assert counts(document) == (1, 0, 1, 0)
+            assert [error["error_code"] for error in document["errors"]] == [rule]
+            mixed = ndjson([line("usr_before"), bad, line("usr_behind")])
+            document = refused(await either.send_profiles(mixed, "?mode=atomic"))
+            assert counts(document) == (3, 2, 1, 0)
+            assert await either.total() == 0
 
 
 async def test_the_longest_line_allowed_is_stored(either: RunningHost) -> None:
