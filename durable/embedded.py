@@ -116,10 +116,11 @@ class Actors:
     async def close(self) -> None:
         """Let events finish for a moment, commit, close sockets with 1001, close the files."""
         self.alarm_clock.stop()
+        # Events that run may still call other objects; only then nothing new is taken.
+        await self._wait_for(self._running(), self.timing.grace_seconds)
+        self.is_closed = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        self.is_closed = True
-        await self._wait_for(self._running(), self.timing.grace_seconds)
         cut = self._running()
         for cell in self._cells():
             cell.shut_down(_GOING_AWAY)

@@ -23,7 +23,7 @@ REPLAY_MARK = "Idempotent-Replayed"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer and the SHA-256 (hex) of the request body that it answered."""
+    """A finished answer; *digest* tells the request that it answered from all others."""
 
     digest: str
     status: int

@@ -130,3 +130,16 @@ async def test_of_many_posts_under_one_import_id_one_runs(either: RunningHost) -
     for one in answers:
         if one.status == 409:
             assert_problem(one, 409, "import_id_taken")
+
+
+async def test_another_mode_with_the_same_key_is_refused(host: RunningHost) -> None:
+    """An answer to one mode is not the answer to another, though the body is the same."""
+    key = {"Idempotency-Key": "mode"}
+    first = await host.send_profiles(many(3), headers=key)
+
+    other = await host.send_profiles(many(3), "?mode=atomic", headers=key)
+    same = await host.send_profiles(many(3), headers=key)
+
+    assert (first.status, other.status, same.status) == (200, 422, 200)
+    assert other.json()["error"] == "idempotency_key_reused"
+    assert same.headers["Idempotent-Replayed"] == "true"

@@ -110,7 +110,7 @@ async def import_profiles(request: Request, caller: Caller, env: Env) -> Respons
     """
     plan = _plan(request, caller, env)
     if plan.box is not None and (kept := await recall(env, plan.box)) is not None:
-        return await replay(kept, request)
+        return await replay(kept, plan, request, env)
     room = env.import_room.get_by_name(plan.import_id)
     query = {"plan": json.dumps(asdict(plan)), "request_id": request.request_id}
     response: Response = await room.fetch(request.forward("/import", query))

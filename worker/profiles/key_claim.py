@@ -4,7 +4,7 @@ import hashlib
 
 from worker.codec import canonical_json
 from worker.env import Env
-from worker.errors import KeyInUse, KeyReused
+from worker.errors import KeyInUse, KeyReused, PayloadTooLarge
 from worker.idempotency import Answer
 from worker.profiles.report import Plan
 from worker.web import Request, Response
@@ -28,18 +28,33 @@ async def claim_key(env: Env, plan: Plan, request: Request) -> Response | None:
     if claim["state"] == "held":
         raise KeyInUse("Wait for the first request to finish.", headers={"Retry-After": "1"})
     if claim["state"] == "done":
-        return await replay(Answer.read(claim["answer"]), request)
+        return await replay(Answer.read(claim["answer"]), plan, request, env)
     return None
 
 
-async def replay(answer: Answer, request: Request) -> Response:
-    """Return *answer* when the body is the one it answered; raises `KeyReused` for another."""
+async def replay(answer: Answer, plan: Plan, request: Request, env: Env) -> Response:
+    """
+    Return *answer* when the same was asked: the same body in the same mode.
+
+    Raises `KeyReused` for anything else, `PayloadTooLarge` for a body that no import may have.
+    """
     digest = hashlib.sha256()
+    size = 0
     async for chunk in request.stream():
         digest.update(chunk)
-    if digest.hexdigest() != answer.digest:
-        raise KeyReused("Use a new Idempotency-Key for a new body.")
+        size += len(chunk)
+        if size > env.settings.import_max_bytes:
+            raise PayloadTooLarge(
+                f"An import may have at most {env.settings.import_max_bytes} bytes."
+            )
+    if _asked(plan, digest.hexdigest()) != answer.digest:
+        raise KeyReused("Use a new Idempotency-Key for a new body or mode.")
     return answer.replay()
+
+
+def _asked(plan: Plan, digest: str) -> str:
+    """Return what tells one request from another: the body's SHA-256 and the mode."""
+    return f"{digest}:atomic" if plan.atomic else digest
 
 
 async def give_back(env: Env, plan: Plan) -> None:
@@ -52,7 +67,8 @@ async def keep_answer(env: Env, plan: Plan, digest: str, response: Response) -> 
     """Leave the answer of this run for all who come with the same key."""
     if plan.box is None or not isinstance(response.body, bytes):
         return
-    answer = Answer(digest, response.status, response.headers["Content-Type"], response.body)
+    asked = _asked(plan, digest)
+    answer = Answer(asked, response.status, response.headers["Content-Type"], response.body)
     box = env.idempotency_box.get_by_name(plan.box)
     if await box.call("finish", plan.import_id, answer.plain()):
         await env.idempotency_kv.put(

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from durable.contract import ObjectStorage
 from worker.profiles.store import Row
 
-_BATCH = 500
+# Lines have up to 128 KiB, so this many are at most 13 MB.
+_BATCH = 100
 # A parameter may have 2,000,000 bytes. A line of 131,072 takes up to twice that once it is quoted.
 _PARAMETER_BYTES = 1_500_000
 
