@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from r2.checksums import R2Checksums, StatedChecksum, parse_checksum
@@ -37,6 +36,7 @@ from r2.limits import (
 from r2.listing import ListQuery, parse_list
 from r2.multipart import parse_parts
 from r2.objects import (
+    ObjectMetadata,
     R2HttpMetadata,
     R2Object,
     R2ObjectBody,
@@ -75,12 +75,17 @@ __all__ = [
 Digest = str | bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectMetadata:
-    """What the caller keeps with an object, checked."""
-
-    http: R2HttpMetadata
-    custom: dict[str, str]
+def _metadata(
+    verb: str,
+    http: Mapping[str, Any] | R2HttpMetadata | None,
+    custom: Mapping[str, Any] | None,
+    storage_class: str | None,
+) -> ObjectMetadata:
+    return ObjectMetadata(
+        parse_http_metadata(http),
+        check_custom_metadata(verb, custom),
+        check_storage_class(storage_class),
+    )
 
 
 class R2MultipartUpload:
@@ -178,14 +183,11 @@ class R2Bucket(ABC):
         Raises R2Error 10020, 10012, 10037, 100100, TypeError, ValueError.
         """
         check_key("put", key)
-        check_storage_class(storage_class)
         stated = parse_checksum(
             {"md5": md5, "sha1": sha1, "sha256": sha256, "sha384": sha384, "sha512": sha512}
         )
         condition = parse_condition(only_if)
-        metadata = ObjectMetadata(
-            parse_http_metadata(http_metadata), check_custom_metadata("put", custom_metadata)
-        )
+        metadata = _metadata("put", http_metadata, custom_metadata, storage_class)
         body = check_body("Failed to execute 'put' on 'R2Bucket'", value, optional=True)
         check_body_size("put", body.length)
         return await self._put(key, body, metadata, condition, stated)
@@ -231,10 +233,7 @@ class R2Bucket(ABC):
         """
         verb = "createMultipartUpload"
         check_key(verb, key)
-        check_storage_class(storage_class)
-        metadata = ObjectMetadata(
-            parse_http_metadata(http_metadata), check_custom_metadata(verb, custom_metadata)
-        )
+        metadata = _metadata(verb, http_metadata, custom_metadata, storage_class)
         return self.resume_multipart_upload(key, await self._create_upload(key, metadata))
 
     def resume_multipart_upload(self, key: str, upload_id: str) -> R2MultipartUpload:

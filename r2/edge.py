@@ -251,6 +251,7 @@ def _metadata(metadata: ObjectMetadata) -> dict[str, Any]:
     return {
         "httpMetadata": interop.plain_object(**fields),
         "customMetadata": interop.plain_object(**metadata.custom),
+        "storageClass": metadata.storage_class,
     }
 
 

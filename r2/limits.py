@@ -108,15 +108,16 @@ def check_custom_metadata(verb: str, metadata: object) -> dict[str, str]:
     return texts
 
 
-def check_storage_class(value: object) -> None:
+def check_storage_class(value: object) -> str | None:
     """
-    Raise TypeError unless *value* is None or a text.
+    Return *value*. Raises TypeError unless it is None or a text.
 
     R2's simulator reads no more of it than that and reports "" for every object;
     in production it is "Standard" or "InfrequentAccess".
     """
     if value is not None and not isinstance(value, str):
         raise TypeError(f"storage_class is a str, not {type(value).__name__}.")
+    return value
 
 
 def _as_text(value: Any) -> str:

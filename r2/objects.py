@@ -66,6 +66,15 @@ class R2HttpMetadata:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectMetadata:
+    """What the caller keeps with an object, checked."""
+
+    http: R2HttpMetadata
+    custom: dict[str, str]
+    storage_class: str | None = None
+
+
 def parse_http_metadata(given: object) -> R2HttpMetadata:
     """
     Return HTTP metadata from a mapping of fields, of HTTP headers, or from itself.
