@@ -214,12 +214,10 @@ class KVNamespace(ABC):
         for key, value, expiration, expiration_ttl, metadata in entries:
             check_key(key, "PUT")
             stored = value_bytes(value)
-            expires_at = text = None
             # Most entries of a bulk have neither; a call for each would cost more than the row.
-            if expiration is not None or expiration_ttl is not None:
-                expires_at = expiry_of(expiration, expiration_ttl, self._clock)
-            if metadata is not None:
-                text = metadata_text(metadata)
+            is_endless = expiration is None and expiration_ttl is None
+            expires_at = None if is_endless else expiry_of(expiration, expiration_ttl, self._clock)
+            text = None if metadata is None else metadata_text(metadata)
             rows.append(KVRow(key, stored, expires_at, text))
             size += len(stored)
             if len(rows) >= SLICE_ROWS or size >= SLICE_BYTES:

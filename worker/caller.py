@@ -7,6 +7,7 @@ because a browser cannot set headers there.
 
 import hashlib
 import hmac
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from worker.web import Request
 AUDIENCE = "api"
 ISSUER = "edgekeep"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+# Machines' clocks differ; a token may come from one that is ahead.
+_CLOCK_SKEW_SECONDS = 60
 # A JWT of ours has about 300 characters; nothing larger is worth parsing.
 _TOKEN_CHARS = 4096
 
@@ -127,9 +130,18 @@ def verify(token: str, keys: Keyring, now: float) -> Caller:
         )
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise bad from None
-    if not claims["iat"] - 60 <= now < claims["exp"]:
+    latest_begin = now + _CLOCK_SKEW_SECONDS
+    began = _moment(claims, "iat") <= latest_begin and _moment(claims, "nbf") <= latest_begin
+    if not (began and now < _moment(claims, "exp")):
         raise bad
     return Caller(str(claims["sub"]), frozenset(str(claims.get("scope", "")).split()))
+
+
+def _moment(claims: dict[str, Any], name: str) -> float:
+    """Return a time claim; one that is no number compares with nothing, so the token fails."""
+    value = claims.get(name, 0)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else math.nan
 
 
 def _credential(request: Request, who: Who) -> str | None:

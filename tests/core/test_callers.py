@@ -82,6 +82,10 @@ _BAD: dict[str, dict[str, Any]] = {
     "no subject": {"sub": None},
     "made in the future": {"iat": 99_999_999_999, "exp": 999_999_999_999},
     "not valid yet": {"nbf": 99_999_999_999},
+    "a beginning that is no number": {"nbf": "soon"},
+    "a birth that is no number": {"iat": "now"},
+    "a birth that is true": {"iat": True},
+    "an end that is no number": {"exp": [99_999_999_999]},
 }
 
 

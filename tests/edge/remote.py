@@ -82,7 +82,7 @@ class RemoteNamespace(KVNamespace):
     def _moved(self, row: KVRow) -> KVRow:
         if row.expires_at is None:
             return row
-        return replace(row, expires_at=row.expires_at + self._ahead)
+        return row._replace(expires_at=row.expires_at + self._ahead)
 
 
 class RemoteDatabase(D1Database):
