@@ -9,15 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from worker.caller import identify
 from worker.env import Env
 from worker.errors import (
-    PROBLEM_JSON,
     InternalError,
     MethodNotAllowed,
     NotFound,
     Problem,
-    encode,
 )
 from worker.routes import SCHEDULES, Resource, RouteTable
-from worker.web import Request, Response
+from worker.web import Request, Response, refusal
 
 _CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Checksum-Sha256"
 _CORS_EXPOSED = "X-Request-Id, Idempotent-Replayed, Retry-After"
@@ -92,12 +90,6 @@ class Worker:
             return False
         env.log.event("info", "cron_done", cron=cron)
         return True
-
-
-def refusal(problem: Problem, request_id: str) -> Response:
-    """Render *problem* as a response."""
-    headers = {**problem.headers, "Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
-    return Response(encode(problem, request_id), problem.status, headers)
 
 
 def _options(request: Request, resource: Resource, env: Env) -> Response:

@@ -15,7 +15,7 @@ IMPORT_LINE_BYTES = 128 * KIB
 
 # gzip: past the first megabyte a body may not unfold to more than this many times its size.
 # Real profile files reach about 15 : 1; deflate's ceiling, and a bomb's ratio, is about 1030 : 1.
-INFLATE_RATIO = 100
+INFLATE_RATIO = 200
 INFLATE_FREE_BYTES = 1 * MIB
 
 # Errors shown in an answer (as the prototype did) and kept in a report (an actor's values end at

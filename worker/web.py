@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
-from worker.errors import BadRequest, PayloadTooLarge
+from worker.errors import PROBLEM_JSON, BadRequest, PayloadTooLarge, Problem, encode
 
 JSON = "application/json; charset=utf-8"
 
@@ -177,6 +177,12 @@ def _parse_query(text: str) -> dict[str, str]:
     # Nothing is encoded, as in most requests: cutting is ten times cheaper than parsing.
     pairs = (part.partition("=") for part in text.split("&") if part)
     return {name: value for name, _, value in pairs}
+
+
+def refusal(problem: Problem, request_id: str) -> Response:
+    """Render *problem* as a response."""
+    headers = {**problem.headers, "Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
+    return Response(encode(problem, request_id), problem.status, headers)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

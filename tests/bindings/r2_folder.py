@@ -9,8 +9,8 @@ from r2.contract import R2ObjectBody
 from r2.embedded import EmbeddedBucket, open_bucket
 from tests.bindings.r2_adapters import Clock
 
-# More than one chunk, so that it is streamed from an open file.
-BIG = bytes(range(256)) * 4096
+# More than a get reads at once, so that it is streamed from an open file.
+BIG = bytes(range(256)) * 10_000
 
 
 async def reopen(directory: Path, clock: Clock, seed: int) -> EmbeddedBucket:

@@ -17,7 +17,7 @@ from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
 from kv.edge import EdgeNamespace as EdgeKvNamespace
 from r2.edge import EdgeBucket
 from worker import interop
-from worker.app import Worker, refusal
+from worker.app import Worker
 from worker.entry.edge_http import (
     KeepAlive,
     request_from_js,
@@ -31,6 +31,7 @@ from worker.errors import InternalError
 from worker.log import Log
 from worker.routes import ACTORS, RouteTable
 from worker.settings import SETTINGS, SettingError, Settings
+from worker.web import refusal
 
 _WORKER = Worker(RouteTable())
 # Read at the first event; variables and secrets cannot change within the life of an isolate.

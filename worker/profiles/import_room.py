@@ -16,13 +16,11 @@ from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from kv.contract import KVError
 from worker.env import Env
 from worker.errors import (
-    PROBLEM_JSON,
     ImportIdTaken,
     InternalError,
     Problem,
     StorageUnavailable,
     UpgradeRequired,
-    document,
 )
 from worker.profiles import report as reports
 from worker.profiles.import_run import ImportRun
@@ -30,7 +28,7 @@ from worker.profiles.key_claim import claim_key, give_back, keep_answer
 from worker.profiles.report import Plan, Tally
 from worker.profiles.staging import Seen, Staging
 from worker.profiles.store import Row, open_store
-from worker.web import Request, Response
+from worker.web import Request, Response, refusal
 
 # How often the room looks after itself, and how long it stays after the end, in milliseconds.
 _WATCH_MS = 5_000
@@ -58,7 +56,7 @@ class ImportRoom(DurableObject):
         try:
             return await self._import(request, request_id)
         except Problem as problem:
-            return _problem_response(problem, request_id)
+            return refusal(problem, request_id)
 
     async def is_running(self) -> bool:
         """Whether the import is under way, or will be carried on by the room itself."""
@@ -88,6 +86,8 @@ class ImportRoom(DurableObject):
             await self._resume_commit()
         elif state == reports.RUNNING:
             await self._conclude_interrupted()
+        elif (made := await self.ctx.storage.get("report")) and not await self._is_kept():
+            await self._keep(made)
         else:
             await self.ctx.storage.delete_all()
 
@@ -115,10 +115,6 @@ class ImportRoom(DurableObject):
         Seen(storage).create()
         try:
             await run.consume(request.stream())
-            status = reports.status_of(run.plan, run.tally)
-            if run.plan.staged and status != 422:
-                await self._checkpoint(run.tally, reports.COMMITTING)
-                await self._commit(run.plan, run.tally)
         except (KVError, D1Error, OSError) as error:
             self.env.log.error("import_storage_failed", error)
             raise await self._fail(
@@ -129,6 +125,10 @@ class ImportRoom(DurableObject):
         except Exception as error:
             self.env.log.error("import_failed", error)
             raise await self._fail(run, InternalError()) from None
+        status = reports.status_of(run.plan, run.tally)
+        if run.plan.staged and status != 422:
+            await self._checkpoint(run.tally, reports.COMMITTING)
+            await self._commit_or_leave_it_to_the_alarm(run)
         return await self._finish(run, status, request_id)
 
     async def _finish(self, run: ImportRun, status: int, request_id: str) -> Response:
@@ -181,6 +181,18 @@ class ImportRoom(DurableObject):
             tally.profiles_stored += len(rows)
             await self._tick()
 
+    async def _commit_or_leave_it_to_the_alarm(self, run: ImportRun) -> None:
+        """Once begun, a commit is carried to its end: what was staged stays until it is stored."""
+        try:
+            await self._commit(run.plan, run.tally)
+        except (KVError, D1Error, OSError) as error:
+            self.env.log.error("import_commit_failed", error)
+            await self.ctx.storage.set_alarm(self.env.now_ms())
+            raise StorageUnavailable(
+                "Storing failed halfway and is carried on without you; the report tells the end.",
+                members={"import_id": run.plan.import_id},
+            ) from None
+
     async def _resume_commit(self) -> None:
         plan, tally = await self._recall()
         await self._commit(plan, tally)
@@ -217,11 +229,24 @@ class ImportRoom(DurableObject):
         Staging(storage).drop()
         Seen(storage).drop()
         await storage.put({"report": made, "state": made["state"]})
-        await storage.set_alarm(self.env.now_ms() + _STAY_MS)
-        await reports.keep_report(self.env, made)
+        await self._keep(made)
         self._tell({"event": "report", **_progress(made), "status": made.get("status")})
         for socket in self.ctx.get_web_sockets():
             socket.close(1000, made["state"])
+
+    async def _is_kept(self) -> bool:
+        return bool(await self.ctx.storage.get("kept"))
+
+    async def _keep(self, made: dict[str, Any]) -> None:
+        """Write the report to KV; when that fails, the alarm tries again before the room leaves."""
+        try:
+            await reports.keep_report(self.env, made)
+        except (KVError, OSError) as error:
+            self.env.log.error("report_not_kept", error)
+            await self.ctx.storage.set_alarm(self.env.now_ms() + _WATCH_MS)
+            return
+        await self.ctx.storage.put("kept", True)
+        await self.ctx.storage.set_alarm(self.env.now_ms() + _STAY_MS)
 
     def _make_report(self, plan: Plan, tally: Tally, state: str, **members: Any) -> dict[str, Any]:
         now = self.env.now_ms()
@@ -232,7 +257,7 @@ class ImportRoom(DurableObject):
     async def _watch(self, request: Request) -> Response:
         if (request.headers.get("upgrade") or "").lower() != "websocket":
             problem = UpgradeRequired("Progress is told over a WebSocket.")
-            return _problem_response(problem, request.query["request_id"])
+            return refusal(problem, request.query["request_id"])
         client, server = self.env.tools.socket_pair()
         self.ctx.accept_web_socket(server)
         made = await self.report()
@@ -272,8 +297,3 @@ _SHOWN = ("import_id", "state", "bytes_read", "lines_total", "lines_valid", "lin
 
 def _progress(made: dict[str, Any]) -> dict[str, Any]:
     return {name: made[name] for name in (*_SHOWN, "profiles_stored")}
-
-
-def _problem_response(problem: Problem, request_id: str) -> Response:
-    headers = {**problem.headers, "Content-Type": PROBLEM_JSON}
-    return Response.json(document(problem, request_id), problem.status, headers)

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from kv.contract import KVError
 from worker.codec import canonical_json
 from worker.env import Env
 from worker.errors import KeyInUse, KeyReused, PayloadTooLarge
@@ -70,9 +71,14 @@ async def keep_answer(env: Env, plan: Plan, digest: str, response: Response) -> 
     asked = _asked(plan, digest)
     answer = Answer(asked, response.status, response.headers["Content-Type"], response.body)
     box = env.idempotency_box.get_by_name(plan.box)
-    if await box.call("finish", plan.import_id, answer.plain()):
+    if not await box.call("finish", plan.import_id, answer.plain()):
+        return
+    try:
         await env.idempotency_kv.put(
             f"answer:{plan.box}",
             canonical_json(answer.plain()),
             expiration_ttl=env.settings.idempotency_hours * 3600,
         )
+    except KVError as error:
+        # The box has the answer; the copy in KV only saves asking it.
+        env.log.error("answer_not_copied", error)

@@ -1,0 +1,84 @@
+"""Imports whose stores fail: what was promised is kept, and the answer tells the truth."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from kv.contract import KVError, KVNamespace
+from tests.support.problems import assert_problem
+from tests.support.profiles import many
+from tests.support.running_host import RunningHost
+from worker.profiles.store import KvProfileStore, Row
+
+IMPORT_ID = "imp_20260101000000_faults"
+
+
+async def test_a_commit_that_fails_halfway_is_carried_to_its_end(
+    host: RunningHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An atomic import answers 503 when storing breaks off, and all its lines are stored after."""
+    whole = KvProfileStore.put_many
+    calls = 0
+
+    async def fails_once(
+        store: KvProfileStore, rows: Sequence[Row], import_id: str, now_ms: int
+    ) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KVError("PUT", 503, "gone for a moment")
+        await whole(store, rows, import_id, now_ms)
+
+    monkeypatch.setattr(KvProfileStore, "put_many", fails_once)
+    body = many(350)
+    answer = await host.send_profiles(
+        body, f"?mode=atomic&id={IMPORT_ID}", headers={"Idempotency-Key": "k"}
+    )
+
+    problem = assert_problem(answer, 503, "storage_unavailable", members={"import_id"})
+    assert problem["import_id"] == IMPORT_ID
+    report = await _report_in(host, "done")
+    assert report["profiles_stored"] == await host.total() == 350
+
+    again = await host.send_profiles(body, "?mode=atomic", headers={"Idempotency-Key": "k"})
+    assert again.status == 200
+
+
+async def test_a_report_that_kv_refuses_is_still_there_and_written_later(
+    host: RunningHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import answers as ever; the room keeps the report and brings it to KV by its alarm."""
+    real = host.env.import_report_kv.put
+
+    async def refuse(*_args: Any, **_options: Any) -> None:
+        raise KVError("PUT", 503, "gone for a moment")
+
+    monkeypatch.setattr(host.env.import_report_kv, "put", refuse)
+    answer = await host.send_profiles(many(3), f"?id={IMPORT_ID}")
+    assert answer.status == 200
+    assert (await host.report(IMPORT_ID))["state"] == "done"
+    assert await _kept(host.env.import_report_kv) is None
+
+    monkeypatch.setattr(host.env.import_report_kv, "put", real)
+    room = host.env.import_room.get_by_name(IMPORT_ID)
+    for _ in range(200):
+        if await _kept(host.env.import_report_kv) is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert (await _kept(host.env.import_report_kv))["state"] == "done"
+    assert (await room.call("report"))["state"] == "done"
+
+
+async def _kept(kv: KVNamespace) -> Any:
+    return await kv.get(f"report:{IMPORT_ID}", "json")
+
+
+async def _report_in(host: RunningHost, state: str) -> dict[str, Any]:
+    for _ in range(200):
+        report = await host.report(IMPORT_ID)
+        if report["state"] == state:
+            return report
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the report never became {state}: {report['state']}")
