@@ -2,9 +2,9 @@
 R2 in a folder: `ledger.sqlite` holds the rows, `bodies/` one file per object.
 
 A put writes its body to `incoming/`, makes it durable, moves it to `bodies/`, commits
-the row and removes the body it replaced: a crash at any point leaves the old object or
-the new one, and at worst a file without a row, which the sweep at the next open takes
-away. Several processes may have the folder open. Needs POSIX file locks.
+the row and, within a second, removes the body it replaced: a crash at any point leaves
+the old object or the new one, and at worst a file without a row, which the sweep at the
+next open takes away. Several processes may have the folder open. Needs POSIX file locks.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from r2.conditions import Condition
 from r2.contract import ObjectMetadata, R2Bucket
 from r2.errors import INTERNAL, refusal
 from r2.ledger import Ledger, Row
-from r2.limits import CHUNK_BYTES
+from r2.limits import WHOLE_BYTES
 from r2.listing import ListQuery
 from r2.multipart import VERB as COMPLETE
 from r2.multipart import StoredPart
 from r2.objects import R2Object, R2ObjectBody, R2Objects, R2UploadedPart
 from r2.ranges import R2Range, RangeRequest
+from r2.removal import Removal
 from r2.streaming import FileSource, Receiver, Run
 from r2.streams import BodySource, BodyStream, IncomingBody, MemorySource
 from r2.sweep import SweepReport, sweep
@@ -41,8 +42,6 @@ from r2.uploads import Uploads
 
 # For files and SQLite. A put keeps one busy while the disk syncs: a few more than cores.
 _THREADS = 8
-# Hashing keeps a core busy: more threads than laptops have cores to spare do not help.
-_HASHING_THREADS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,11 +61,12 @@ class EmbeddedBucket(R2Bucket):
         """Own *folder*, *ledger* and *pool*: all three end with `close`."""
         self._folder = folder
         self._ledger = ledger
-        self._uploads = Uploads(folder, ledger)
         self._pool = pool
+        self._removal = Removal(folder, ledger, pool)
+        self._uploads = Uploads(folder, ledger, self._removal)
         self._clock = clock
         self._random_bytes = random_bytes
-        self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="r2-hash")
+        self._storing = ThreadPoolExecutor(_THREADS, thread_name_prefix="r2-store")
         self._readers: weakref.WeakSet[BodyReader] = weakref.WeakSet()
         self._closed = False
 
@@ -75,8 +75,10 @@ class EmbeddedBucket(R2Bucket):
         if self._closed:
             return
         self._closed = True
+        self._removal.stop()
         await asyncio.to_thread(self._pool.shutdown)
-        self._hashing.shutdown()
+        self._storing.shutdown()
+        await asyncio.to_thread(self._removal.run)
         for reader in list(self._readers):
             reader.close()
         self._ledger.close()
@@ -84,6 +86,7 @@ class EmbeddedBucket(R2Bucket):
 
     async def sweep(self) -> SweepReport:
         """Remove orphan files and uploads left open for more than 7 days; say how many."""
+        await self._run("sweep", self._removal.run)
         return await self._run("sweep", sweep, self._folder, self._ledger, self._now())
 
     async def _run(self, verb: str, step: Callable[P, T], /, *args: P.args, **kw: P.kwargs) -> T:
@@ -94,6 +97,8 @@ class EmbeddedBucket(R2Bucket):
             return await asyncio.wrap_future(self._pool.submit(step, *args, **kw))
         except (OSError, sqlite3.Error) as error:
             raise refusal(verb, INTERNAL) from error
+        finally:
+            self._removal.schedule()
 
     def _runner(self, verb: str) -> Run:
         async def run(step: Callable[..., Any], /, *args: Any) -> Any:
@@ -139,8 +144,8 @@ class EmbeddedBucket(R2Bucket):
     def _with_body(self, row: Row, span: R2Range, handle: int) -> R2ObjectBody:
         reader = BodyReader(handle, span.offset, span.length)
         source: BodySource
-        if span.length <= CHUNK_BYTES:
-            # One chunk: read it here, rather than hop to a thread once more.
+        if span.length <= WHOLE_BYTES:
+            # Read it here: another hop to a thread costs more than 1 MB of reading.
             source = MemorySource(reader.read_all())
             reader.close()
         else:
@@ -165,7 +170,7 @@ class EmbeddedBucket(R2Bucket):
         stated: StatedChecksum | None,
     ) -> R2Object | None:
         with self._writer() as writer:
-            receiver = Receiver(self._runner("put"), self._hashing, writer)
+            receiver = Receiver(self._runner("put"), self._storing, writer)
             columns = rows.metadata_columns(metadata)
             commit = partial(
                 self._commit_object, key.encode(), body.length, columns, condition, writer
@@ -191,7 +196,7 @@ class EmbeddedBucket(R2Bucket):
             row = (key, writer.version, size, etag, self._now(), digests, *metadata)
             rows.replace(connection, row)
         if old is not None:
-            self._remove([old[1]])
+            self._removal.add([old[1]])
         return rows.to_object(row)
 
     async def _delete(self, keys: Sequence[str]) -> None:
@@ -200,16 +205,7 @@ class EmbeddedBucket(R2Bucket):
     def _delete_rows(self, keys: Sequence[bytes]) -> None:
         with self._ledger.write() as connection:
             versions = rows.delete(connection, keys)
-        self._remove(versions)
-
-    def _remove(self, versions: Sequence[str]) -> None:
-        """Remove bodies no row names any more, in another thread: no caller waits for it."""
-        for version in versions:
-            try:
-                self._pool.submit(self._folder.remove, version)
-            except RuntimeError:
-                # The bucket is closing, and takes no more work.
-                self._folder.remove(version)
+        self._removal.add(versions)
 
     @contextmanager
     def _writer(self) -> Iterator[BodyWriter]:
@@ -237,7 +233,7 @@ class EmbeddedBucket(R2Bucket):
         self, key: str, upload_id: str, number: int, body: IncomingBody
     ) -> R2UploadedPart:
         with self._writer() as writer:
-            receiver = Receiver(self._runner("uploadPart"), self._hashing, writer)
+            receiver = Receiver(self._runner("uploadPart"), self._storing, writer)
 
             def commit(checksums: R2Checksums) -> StoredPart:
                 md5 = (checksums.md5 or b"").hex()

@@ -28,6 +28,8 @@ MAX_LIST_KEYS_WITH_METADATA: Final = 100
 MAX_DELETE_KEYS: Final = 1000
 # How much of a body is in memory at once while it streams, in bytes.
 CHUNK_BYTES: Final = 256 * 1024
+# Bodies up to this size, in bytes, are read whole when they are got: one step in a thread.
+WHOLE_BYTES: Final = 2 * 1024 * 1024
 # Uploads neither completed nor aborted are dropped after this long (R2's default rule).
 UPLOAD_LIFETIME_SECONDS: Final = 7 * 24 * 3600
 

@@ -55,14 +55,15 @@ class Receiver:
     """
     Takes one body in: writes, hashes, publishes, and commits in the last step.
 
-    Bodies in memory need one step in a thread, whatever their size; hashing a large one
-    runs beside it, because hashing 2 MB takes about as long as syncing it.
+    A body in memory costs the event loop one step in a thread, whatever its size. A
+    large one is written and synced by a second thread meanwhile, because hashing 2 MB
+    takes longer than syncing them: the first thread hashes, then commits at once.
     """
 
-    def __init__(self, run: Run, hashing: ThreadPoolExecutor, writer: BodyWriter) -> None:
-        """Run steps with *run*; *hashing* runs nothing that waits, or steps would starve."""
+    def __init__(self, run: Run, storing: ThreadPoolExecutor, writer: BodyWriter) -> None:
+        """Run steps with *run*; *storing* runs nothing that waits, or steps would starve."""
         self._run = run
-        self._hashing = hashing
+        self._storing = storing
         self._writer = writer
 
     async def receive(
@@ -80,39 +81,37 @@ class Receiver:
         """
         if body.data is None:
             await self._collect(body, digester)
-            step = partial(self._finish, digester, None, commit)
+            step = partial(self._finish, digester, self._writer.publish, commit)
         else:
-            # Started here: hashing is the longest part of a large put.
-            large = body.length > CHUNK_BYTES
-            hashed = self._hashing.submit(digester.update, body.data) if large else None
-            step = partial(self._store, body.data, digester, hashed, commit)
+            step = partial(self._take, body.data, digester, commit)
         kept: T | None = await self._run(step)
         return kept
 
-    def _store(
-        self,
-        data: bytes,
-        digester: Digester,
-        hashed: Future[None] | None,
-        commit: Callable[[R2Checksums], T | None],
+    def _take(
+        self, data: bytes, digester: Digester, commit: Callable[[R2Checksums], T | None]
     ) -> T | None:
-        if hashed is None:
-            digester.update(data)
-            # Refuse a wrong checksum before anything touches the disk.
-            digester.finish()
+        stored: Future[None] | None = None
+        if len(data) > CHUNK_BYTES:
+            stored = self._storing.submit(self._store, data)
+        digester.update(data)
+        if stored is not None:
+            return self._finish(digester, stored.result, commit)
+        # Refuse a wrong checksum before anything touches the disk.
+        digester.finish()
+        return self._finish(digester, partial(self._store, data), commit)
+
+    def _store(self, data: bytes) -> None:
         self._writer.begin()
         self._writer.write(data)
-        return self._finish(digester, hashed, commit)
+        self._writer.publish()
 
     def _finish(
         self,
         digester: Digester,
-        hashed: Future[None] | None,
+        published: Callable[[], None],
         commit: Callable[[R2Checksums], T | None],
     ) -> T | None:
-        self._writer.publish()
-        if hashed is not None:
-            hashed.result()
+        published()
         checksums = digester.finish()
         return self._writer.commit(lambda: commit(checksums))
 

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol, runtime_checkable
 
+from r2.limits import CHUNK_BYTES
+
 UNKNOWN_LENGTH = (
     "Provided readable stream must have a known length "
     "(request/response body or readable half of FixedLengthStream)"
@@ -141,15 +143,17 @@ class MemorySource(BodySource):
     def __init__(self, data: bytes) -> None:
         """Hand out *data*."""
         self._data = data
+        self._offset = 0
 
     async def next_chunk(self) -> bytes:
-        """Return all of it, then b""."""
-        data, self._data = self._data, b""
-        return data
+        """Return the next 256 KiB."""
+        begin, self._offset = self._offset, self._offset + CHUNK_BYTES
+        return self._data[begin : self._offset]
 
     async def read_all(self) -> bytes:
-        """Return all of it."""
-        return await self.next_chunk()
+        """Return what is left."""
+        begin, self._offset = self._offset, len(self._data)
+        return self._data[begin:]
 
     def close(self) -> None:
         """Drop the bytes."""

@@ -35,25 +35,32 @@ def sweep(folder: BodyFolder, ledger: Ledger, now: int) -> SweepReport:
     """Remove uploads over their lifetime, then bodies without a row. *now* in ms."""
     with ledger.write() as connection:
         uploads, versions = drop_uploads(connection, now - UPLOAD_LIFETIME_SECONDS * 1000)
+    if versions:
+        ledger.sync()
     for version in versions:
         folder.remove(version)
     files = size = 0
-    for path in _candidates(folder, ledger):
-        removed = _remove_orphan(path, ledger)
-        if removed is not None:
-            files += 1
-            size += removed
+    for batch in _candidates(folder, ledger):
+        # A power cut must not bring back the row of a file that goes now.
+        ledger.sync()
+        for path in batch:
+            removed = _remove_orphan(path, ledger)
+            if removed is not None:
+                files += 1
+                size += removed
     return SweepReport(files, size, uploads)
 
 
-def _candidates(folder: BodyFolder, ledger: Ledger) -> Iterator[Path]:
-    """Yield every file no row names at this moment; some may be at work."""
-    names = (entry.name for entry in _entries(folder.incoming))
-    yield from (folder.incoming / name for name in names)
+def _candidates(folder: BodyFolder, ledger: Ledger) -> Iterator[list[Path]]:
+    """Yield the files no row names at this moment, none empty; some may be at work."""
+    incoming = _entries(folder.incoming)
+    while batch := [entry.name for entry in islice(incoming, _BATCH)]:
+        yield [folder.incoming / name for name in batch]
     entries = _entries(folder.bodies)
     while batch := [entry.name for entry in islice(entries, _BATCH)]:
         known = ledger.known_versions(batch)
-        yield from (folder.bodies / name for name in batch if name not in known)
+        if orphans := [folder.bodies / name for name in batch if name not in known]:
+            yield orphans
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

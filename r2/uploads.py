@@ -19,6 +19,7 @@ from r2.ledger import Ledger, Upload
 from r2.multipart import VERB as COMPLETE
 from r2.multipart import StoredPart, choose_parts, multipart_etag
 from r2.objects import R2Object, R2UploadedPart
+from r2.removal import Removal
 
 # How often complete() starts over when a part is replaced while it copies.
 _TRIES = 3
@@ -27,10 +28,11 @@ _TRIES = 3
 class Uploads:
     """The uploads of one bucket."""
 
-    def __init__(self, folder: BodyFolder, ledger: Ledger) -> None:
-        """Keep bodies in *folder*, rows in *ledger*."""
+    def __init__(self, folder: BodyFolder, ledger: Ledger, removal: Removal) -> None:
+        """Keep bodies in *folder*, rows in *ledger*; hand *removal* what is over."""
         self._folder = folder
         self._ledger = ledger
+        self._removal = removal
 
     def create(self, upload_id: str, key: bytes, now: int, metadata: ObjectMetadata) -> None:
         """Insert an open upload; *now* in ms."""
@@ -45,7 +47,7 @@ class Uploads:
                 raise refusal("uploadPart", NO_SUCH_UPLOAD)
             replaced = rows.replace_part(connection, upload_id, part)
         if replaced is not None:
-            self._folder.remove(replaced)
+            self._removal.add([replaced])
         return part
 
     def complete(
@@ -100,8 +102,7 @@ class Uploads:
             old = rows.find(connection, key)
             rows.replace(connection, row)
             gone = rows.end_upload(connection, upload_id, rows.COMPLETED)
-        for body in gone if old is None else [*gone, old[1]]:
-            self._folder.remove(body)
+        self._removal.add(gone if old is None else [*gone, old[1]])
         return rows.to_object(row)
 
     def abort(self, key: bytes, upload_id: str) -> None:
@@ -113,8 +114,7 @@ class Uploads:
             if upload.state != rows.OPEN:
                 return
             gone = rows.end_upload(connection, upload_id, rows.ABORTED)
-        for body in gone:
-            self._folder.remove(body)
+        self._removal.add(gone)
 
 
 def _choose(
