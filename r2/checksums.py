@@ -95,7 +95,7 @@ class Digester:
         names = {"md5", stated.algorithm} if stated is not None else {"md5"}
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes | memoryview) -> None:
         """Take the next *chunk* of the body."""
         for running in self._hashes.values():
             running.update(chunk)

@@ -8,8 +8,9 @@ being collected from its source.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +20,9 @@ from r2.limits import CHUNK_BYTES
 from r2.streams import BodySource, IncomingBody
 
 T = TypeVar("T")
+
+# Not every Unix has it; without, the scheduler decides alone.
+_let_others_run: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 class Run(Protocol):
@@ -90,12 +94,11 @@ class Receiver:
     def _take(
         self, data: bytes, digester: Digester, commit: Callable[[R2Checksums], T | None]
     ) -> T | None:
-        stored: Future[None] | None = None
         if len(data) > CHUNK_BYTES:
             stored = self._storing.submit(self._store, data)
-        digester.update(data)
-        if stored is not None:
+            _hash(data, digester)
             return self._finish(digester, stored.result, commit)
+        digester.update(data)
         # Refuse a wrong checksum before anything touches the disk.
         digester.finish()
         return self._finish(digester, partial(self._store, data), commit)
@@ -141,3 +144,11 @@ class Receiver:
         await self._run(append, bytes(collected))
         # Refuse a wrong checksum before syncing what will go.
         digester.finish()
+
+
+def _hash(data: bytes, digester: Digester) -> None:
+    """Hash *data*; the thread that writes it may wait for this core, and needs it less."""
+    whole = memoryview(data)
+    for begin in range(0, len(data), CHUNK_BYTES):
+        _let_others_run()
+        digester.update(whole[begin : begin + CHUNK_BYTES])
