@@ -4,7 +4,8 @@ R2 in a folder: `ledger.sqlite` holds the rows, `bodies/` one file per object.
 A put writes its body to `incoming/`, makes it durable, moves it to `bodies/`, commits
 the row and, within a second, removes the body it replaced: a crash at any point leaves
 the old object or the new one, and at worst a file without a row, which the sweep at the
-next open takes away. Several processes may have the folder open. Needs POSIX file locks.
+next open takes away. A power cut may besides take back the puts and deletes of the last
+seconds, each as a whole. Several processes may have the folder open. Needs POSIX locks.
 """
 
 from __future__ import annotations
