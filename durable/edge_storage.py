@@ -25,7 +25,13 @@ from durable.edge_values import (
 )
 from durable.errors import ObjectResetError, TransactionError
 from durable.storage import ObjectStorage, StorageOperations, SyncKv, Transaction
-from durable.storage_checks import Range, check_key, check_range, entries_of
+from durable.storage_checks import (
+    Range,
+    check_key,
+    check_range,
+    check_transaction,
+    entries_of,
+)
 
 T = TypeVar("T")
 
@@ -153,13 +159,7 @@ class EdgeTransaction(EdgeOperations, Transaction):
         raise TransactionError("Cannot call deleteAll() within a transaction")
 
     def _check(self, operation: str) -> None:
-        if self._state == "rolled back":
-            raise TransactionError(f"Cannot {operation}() on rolled back transaction")
-        if self._state == "committed":
-            raise TransactionError(
-                f"Cannot call {operation}() on transaction that has already committed: "
-                "did you move `txn` outside of the closure?"
-            )
+        check_transaction(self._state, operation)
 
 
 class EdgeStorage(EdgeOperations, ObjectStorage):

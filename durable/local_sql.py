@@ -1,7 +1,7 @@
 """SQL on the object's own file, with the manners of Cloudflare's (facts/bindings.md D4)."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,7 +9,8 @@ from d1_schema import sqlite_dialect
 from d1_schema.sqlite_text import StatementText, has_statement, parse_statements
 from durable.errors import ObjectResetError, SqlError
 from durable.object_file import MARK
-from durable.storage import Row, SqlCursor, SqlStorage
+from durable.sql_cursor import HeldCursor
+from durable.storage import SqlCursor, SqlStorage
 from durable.writes import LOST, Writes
 
 _WRONG_COUNT: Final = "Wrong number of parameter bindings for SQL query."
@@ -17,48 +18,6 @@ _PAGES: Final = "PRAGMA page_count /*edgekeep's own*/"
 _PAGE_SIZE: Final = "PRAGMA page_size /*edgekeep's own*/"
 
 _parse = lru_cache(maxsize=512)(parse_statements)
-
-
-class LocalCursor(SqlCursor):
-    """Rows read at once: later writes cannot change what a cursor shows."""
-
-    __slots__ = ("_next", "_rows", "column_names", "rows_read", "rows_written")
-
-    def __init__(
-        self, columns: list[str], rows: list[list[Any]], rows_read: int, rows_written: int
-    ) -> None:
-        self.column_names = columns
-        self.rows_read = rows_read
-        self.rows_written = rows_written
-        self._rows = rows
-        self._next = 0
-
-    def __iter__(self) -> Iterator[Row]:
-        while (row := self.next()) is not None:
-            yield row
-
-    def next(self) -> Row | None:
-        if self._next >= len(self._rows):
-            return None
-        self._next += 1
-        # Of columns with one name the last wins, as in a JavaScript object.
-        return dict(zip(self.column_names, self._rows[self._next - 1], strict=True))
-
-    def to_array(self) -> list[Row]:
-        return list(self)
-
-    def one(self) -> Row:
-        row = self.next()
-        if row is None:
-            raise SqlError("Expected exactly one result from SQL query, but got no results.")
-        if self.next() is not None:
-            raise SqlError("Expected exactly one result from SQL query, but got multiple results.")
-        return row
-
-    def raw(self) -> Iterator[list[Any]]:
-        while self._next < len(self._rows):
-            self._next += 1
-            yield self._rows[self._next - 1]
 
 
 class LocalSql(SqlStorage):
@@ -72,7 +31,7 @@ class LocalSql(SqlStorage):
     def exec(self, sql: str, *bindings: Any) -> SqlCursor:
         values = [to_binding(value) for value in bindings]
         statements = _checked(sql, len(values))
-        cursor: SqlCursor = LocalCursor([], [], 0, 0)
+        cursor: SqlCursor = HeldCursor([], [], 0, 0)
         for statement in statements:
             is_last = statement is statements[-1]
             cursor = self._run(statement, values if is_last else [])
@@ -87,7 +46,7 @@ class LocalSql(SqlStorage):
         page_bytes: int = connection.execute(_PAGE_SIZE).fetchone()[0]
         return pages * page_bytes
 
-    def _run(self, statement: StatementText, values: list[Any]) -> LocalCursor:
+    def _run(self, statement: StatementText, values: list[Any]) -> HeldCursor:
         # A read that comes first makes the file too: SELECT needs a database to fail in.
         writes = self._writes
         connection = writes.writer() if statement.writes else writes.reader()
@@ -111,7 +70,7 @@ class LocalSql(SqlStorage):
         # SQLite counts the rows it visits, but Python cannot ask: rows that came from a table
         # are the nearest there is.
         rows_read = len(rows) if "FROM" in statement.words else 0
-        return LocalCursor(columns, rows, rows_read, connection.total_changes - before)
+        return HeldCursor(columns, rows, rows_read, connection.total_changes - before)
 
 
 def to_binding(value: Any) -> Any:

@@ -16,7 +16,7 @@ from durable.gate import CURRENT_TURN, Section
 from durable.local_kv import LocalKv
 from durable.local_sql import LocalSql
 from durable.storage import ObjectStorage, StorageOperations, Transaction
-from durable.storage_checks import Range
+from durable.storage_checks import Range, check_transaction
 from durable.writes import Writes
 
 if TYPE_CHECKING:
@@ -111,13 +111,7 @@ class LocalTransaction(LocalOperations, Transaction):
         await super()._ready(operation)
 
     def _check(self, operation: str) -> None:
-        if self._state == "rolled back":
-            raise TransactionError(f"Cannot {operation}() on rolled back transaction")
-        if self._state == "committed":
-            raise TransactionError(
-                f"Cannot call {operation}() on transaction that has already committed: "
-                "did you move `txn` outside of the closure?"
-            )
+        check_transaction(self._state, operation)
 
 
 class LocalStorage(LocalOperations, ObjectStorage):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from durable.errors import TransactionError
 from durable.values import MAX_VALUE_BYTES, encode, for_sqlite, stored_size
 
 MISSING: Any = object()
@@ -99,3 +100,14 @@ def entries_of(key: Any, value: Any) -> list[tuple[str, str | bytes]]:
             )
         return [check_entry(k, v) for k, v in key.items() if v is not None]
     return [check_entry(key, value)]
+
+
+def check_transaction(state: str, operation: str) -> None:
+    """Raise TransactionError unless a transaction in *state* may still be used."""
+    if state == "rolled back":
+        raise TransactionError(f"Cannot {operation}() on rolled back transaction")
+    if state == "committed":
+        raise TransactionError(
+            f"Cannot call {operation}() on transaction that has already committed: "
+            "did you move `txn` outside of the closure?"
+        )

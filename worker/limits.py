@@ -3,9 +3,6 @@
 KIB = 1024
 MIB = 1024 * KIB
 
-# A JSON body that is not an import: no door needs more, and these are held in memory.
-JSON_BODY_BYTES = 1 * MIB
-
 # One page of a list (facts/seeds.md X23).
 LIST_DEFAULT = 100
 LIST_MAX = 1000

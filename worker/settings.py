@@ -13,7 +13,7 @@ from typing import Any, Literal
 from worker.codec import unb64url
 from worker.limits import MIB
 
-Kind = Literal["text", "integer", "choice", "list", "key", "keyring"]
+Kind = Literal["integer", "choice", "list", "key", "keyring"]
 
 
 class SettingError(ValueError):
@@ -193,7 +193,6 @@ def _keyring(row: Setting, text: str) -> Keyring:
 
 
 _READERS: dict[str, Any] = {
-    "text": lambda _row, text: text,
     "integer": _integer,
     "choice": _choice,
     "list": lambda _row, text: tuple(part.strip() for part in text.split(",") if part.strip()),
