@@ -41,6 +41,16 @@ class KVError(Exception):
         return KVError, (self.operation, self.status, self.text)
 
 
+class KVUnavailable(KVError):  # noqa: N818 - a state of the store, as KVError is Cloudflare's name
+    """The store does not answer now; whether a write of that moment was kept is not known."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation, 503, "The store is not available")
+
+    def __reduce__(self) -> tuple[type["KVUnavailable"], tuple[str]]:  # type: ignore[override]
+        return KVUnavailable, (self.operation,)
+
+
 def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:
     """
     Raise unless *key* may name an entry (or, as a prefix, begin a name).

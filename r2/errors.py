@@ -56,6 +56,17 @@ class R2Error(Exception):
         return (type(self), (self.verb, self.text, self.code))
 
 
+class R2Unavailable(R2Error):  # noqa: N818 - a state of the store
+    """The store does not answer now; whether a write of that moment was kept is not known."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(verb, "The store is not available.", INTERNAL)
+
+    def __reduce__(self) -> tuple[type[R2Unavailable], tuple[str]]:  # type: ignore[override]
+        """Survive pickling."""
+        return (type(self), (self.verb,))
+
+
 def refusal(verb: str, code: int) -> R2Error:
     """Return the error R2 gives for *code* in operation *verb* (a key of `TEXTS`)."""
     return R2Error(verb, TEXTS[code], code)

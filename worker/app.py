@@ -6,6 +6,8 @@ The pipeline: request id, match route, who is calling, handler, error mapping, C
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from kv.checks import KVUnavailable
+from r2.contract import R2Unavailable
 from worker.caller import identify
 from worker.env import Env
 from worker.errors import (
@@ -13,6 +15,7 @@ from worker.errors import (
     MethodNotAllowed,
     NotFound,
     Problem,
+    StorageUnavailable,
 )
 from worker.routes import SCHEDULES, Resource, RouteTable
 from worker.web import Request, Response, refusal
@@ -62,11 +65,8 @@ class Worker:
                 if caller.known:
                     actor_uid = caller.uid(env)
                 response = await route.handler(request, caller, env)
-        except Problem as problem:
-            response = refusal(problem, request_id)
         except Exception as error:
-            env.log.error("unexpected", error, request_id=request_id)
-            response = refusal(InternalError(), request_id)
+            response = refusal(_problem_of(error, env, request_id), request_id)
         response.headers["X-Request-Id"] = request_id
         if env.settings.cors_origins:
             _allow_origin(request, response, env)
@@ -90,6 +90,17 @@ class Worker:
             return False
         env.log.event("info", "cron_done", cron=cron)
         return True
+
+
+def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
+    """Return what a caller may know of *error*; the log gets what nobody expected."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, KVUnavailable | R2Unavailable):
+        env.log.error("store_unavailable", error, request_id=request_id)
+        return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
+    env.log.error("unexpected", error, request_id=request_id)
+    return InternalError()
 
 
 def _options(request: Request, resource: Resource, env: Env) -> Response:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kv.contract import KVNamespace
     from r2.contract import R2Bucket
     from worker.entry.config import D1Binding
+    from worker.entry.stores import Stores
 
 
 @contextlib.asynccontextmanager
@@ -25,11 +26,7 @@ async def namespace(place: Place, binding: str) -> AsyncIterator["KVNamespace"]:
     """Yield the KV namespace *binding*; raises `CliError` for an unknown one."""
     if binding not in place.config.kv:
         raise _unknown("KV namespace", binding, place.config.kv)
-    from kv.embedded import open_namespace
-
-    folder = place.state / "kv"
-    folder.mkdir(parents=True, exist_ok=True)
-    opened = await open_namespace(folder / f"{binding}.sqlite", time.time)
+    opened = await _stores(place).namespace(binding)
     try:
         yield opened
     finally:
@@ -47,12 +44,7 @@ def database_row(place: Place, name: str) -> "D1Binding":
 @contextlib.asynccontextmanager
 async def database(place: Place, name: str) -> AsyncIterator["D1Database"]:
     """Yield the D1 database *name*; raises `CliError` for an unknown one."""
-    row = database_row(place, name)
-    from d1_schema.embedded import open_database
-
-    folder = place.state / "d1"
-    folder.mkdir(parents=True, exist_ok=True)
-    opened = await open_database(folder / f"{row.database_name}.sqlite")
+    opened = await _stores(place).database(database_row(place, name).binding)
     try:
         yield opened
     finally:
@@ -62,19 +54,20 @@ async def database(place: Place, name: str) -> AsyncIterator["D1Database"]:
 @contextlib.asynccontextmanager
 async def bucket(place: Place, name: str) -> AsyncIterator["R2Bucket"]:
     """Yield the R2 bucket with the binding or bucket name *name*."""
-    buckets = place.config.r2
-    bucket_name = buckets.get(name, name)
-    if bucket_name not in buckets.values():
-        raise _unknown("R2 bucket", name, buckets.values())
-    from r2.embedded import open_bucket
-
-    opened = await open_bucket(
-        place.state / "r2" / bucket_name, clock=time.time, random_bytes=os.urandom
-    )
+    binding = next((b for b, bucket in place.config.r2.items() if name in (b, bucket)), None)
+    if binding is None:
+        raise _unknown("R2 bucket", name, place.config.r2.values())
+    opened = await _stores(place).bucket(binding)
     try:
         yield opened
     finally:
         await opened.close()
+
+
+def _stores(place: Place) -> "Stores":
+    from worker.entry.stores import Stores
+
+    return Stores(place.config, place.state, place.variables, time.time, os.urandom)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> CliError:

@@ -1,31 +1,29 @@
-"""
-Opens the adapters that a configuration names and puts them into an `Env`.
+"""Opens everything a host needs and puts it into an `Env`: stores, actors, log, tools."""
 
-State directory: kv/<BINDING>.sqlite, d1/<database_name>.sqlite, r2/<bucket_name>/, durable/.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from d1_schema.contract import D1Database
-from d1_schema.embedded import open_database
 from d1_schema.migrate import apply_migrations
 from durable.embedded import Actors
-from kv.contract import KVNamespace
-from kv.embedded import open_namespace
-from r2.contract import R2Bucket
-from r2.embedded import open_bucket
 from worker.entry.config import Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
+from worker.entry.stores import Stores
 from worker.env import Env
 from worker.log import Log
 from worker.routes import ACTORS
 from worker.settings import Settings
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+Store = TypeVar("Store", bound=_Closable)
 
 
 @dataclass(slots=True)
@@ -34,6 +32,7 @@ class Opened:
 
     env: Env
     config: Config
+    stores: Stores
     actors: Actors
     migrated: list[str]
     _exits: AsyncExitStack
@@ -57,16 +56,19 @@ async def open_env(
     Raises `SettingError` or `ConfigError` with a sentence for the developer.
     """
     settings = Settings.load(variables)
-    for name in ("EDGEKEEP_KV", "EDGEKEEP_R2"):
-        if variables.get(name):
-            raise ConfigError(f"{name} is set, and this version has the embedded stores only.")
     tools = HostTools()
     faults = Faults(settings, tools.now, tools.random_bytes)
     labels = {"app": config.name, "env": settings.environment, "platform": "host"}
     log = Log(write_log, tools.now, labels, soon)
     async with AsyncExitStack() as exits:
-        stores = _Stores(config, state, tools, faults, exits)
-        db = await stores.database("DB")
+        stores = Stores(config, state, variables, tools.now, tools.random_bytes)
+
+        async def keep(opening: Awaitable[Store]) -> Store:
+            store = await opening
+            exits.push_async_callback(store.close)
+            return store
+
+        db = await keep(stores.database("DB"))
         migrated = []
         if migrate:
             [bound] = [row for row in config.d1 if row.binding == "DB"]
@@ -75,11 +77,11 @@ async def open_env(
             settings=settings,
             log=log,
             tools=tools,
-            profiles_kv=await stores.namespace("PROFILES_KV"),
-            import_report_kv=await stores.namespace("IMPORT_REPORT_KV"),
-            idempotency_kv=await stores.namespace("IDEMPOTENCY_KV"),
+            profiles_kv=faults.namespace(await keep(stores.namespace("PROFILES_KV"))),
+            import_report_kv=faults.namespace(await keep(stores.namespace("IMPORT_REPORT_KV"))),
+            idempotency_kv=faults.namespace(await keep(stores.namespace("IDEMPOTENCY_KV"))),
             db=faults.database(db),
-            blobs=await stores.bucket("BLOBS"),
+            blobs=await keep(stores.bucket("BLOBS")),
             request_id=RequestIds(),
         )
         actors = await Actors.open(
@@ -93,7 +95,7 @@ async def open_env(
         exits.push_async_callback(actors.close)
         exits.push_async_callback(tools.finish)
         _bind_actors(env, actors, config)
-        return Opened(env, config, actors, migrated, exits.pop_all())
+        return Opened(env, config, stores, actors, migrated, exits.pop_all())
     raise AssertionError("unreachable: the block above returns or raises")
 
 
@@ -116,53 +118,3 @@ def _bind_actors(env: Env, actors: Actors, config: Config) -> None:
         if class_name not in ACTORS:
             raise ConfigError(f"{config.path}: there is no actor class {class_name}.")
         setattr(env, binding.lower(), actors.bind(class_name, ACTORS[class_name], env))
-
-
-class _Stores:
-    """Opens bindings by name and sees that they are closed."""
-
-    def __init__(
-        self,
-        config: Config,
-        state: Path,
-        tools: HostTools,
-        faults: Faults,
-        exits: AsyncExitStack,
-    ) -> None:
-        self._config = config
-        self._state = state
-        self._tools = tools
-        self._faults = faults
-        self._exits = exits
-
-    async def namespace(self, binding: str) -> KVNamespace:
-        self._need(binding, self._config.kv, "kv_namespaces")
-        path = self._file("kv", f"{binding}.sqlite")
-        opened = await open_namespace(path, self._tools.now)
-        self._exits.push_async_callback(opened.close)
-        return self._faults.namespace(opened)
-
-    async def database(self, binding: str) -> D1Database:
-        named = {row.binding: row for row in self._config.d1}
-        self._need(binding, named, "d1_databases")
-        opened = await open_database(self._file("d1", f"{named[binding].database_name}.sqlite"))
-        self._exits.push_async_callback(opened.close)
-        return opened
-
-    async def bucket(self, binding: str) -> R2Bucket:
-        self._need(binding, self._config.r2, "r2_buckets")
-        opened = await open_bucket(
-            self._state / "r2" / self._config.r2[binding],
-            clock=self._tools.now,
-            random_bytes=self._tools.random_bytes,
-        )
-        self._exits.push_async_callback(opened.close)
-        return opened
-
-    def _file(self, folder: str, name: str) -> Path:
-        (self._state / folder).mkdir(parents=True, exist_ok=True)
-        return self._state / folder / name
-
-    def _need(self, binding: str, known: Mapping[str, object], section: str) -> None:
-        if binding not in known:
-            raise ConfigError(f"{self._config.path}: [[{section}]] has no binding {binding}.")

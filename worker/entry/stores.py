@@ -1,0 +1,78 @@
+"""
+Opens the stores that a configuration and two variables name: the one place that chooses adapters.
+
+EDGEKEEP_KV=redis://… puts KV on Redis, EDGEKEEP_R2=s3://key:secret@host:port/bucket R2 on an S3
+server; otherwise they are embedded below the state directory: kv/<BINDING>.sqlite,
+d1/<database_name>.sqlite, r2/<bucket_name>/.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from d1_schema.contract import D1Database
+from kv.contract import KVNamespace
+from r2.contract import R2Bucket
+from worker.entry.config import Config, ConfigError
+
+KV_VARIABLE = "EDGEKEEP_KV"
+R2_VARIABLE = "EDGEKEEP_R2"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """How to open each binding of *config*; who opens a store closes it."""
+
+    config: Config
+    state: Path
+    variables: Mapping[str, str]
+    clock: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+
+    @property
+    def kv_adapter(self) -> str:
+        """Which adapter holds KV: "redis" or "embedded"."""
+        return "redis" if self.variables.get(KV_VARIABLE) else "embedded"
+
+    @property
+    def r2_adapter(self) -> str:
+        """Which adapter holds R2: "s3" or "embedded"."""
+        return "s3" if self.variables.get(R2_VARIABLE) else "embedded"
+
+    async def namespace(self, binding: str) -> KVNamespace:
+        """Open the KV namespace *binding*; raises `ConfigError`."""
+        self._need(binding, self.config.kv, "kv_namespaces")
+        if url := self.variables.get(KV_VARIABLE):
+            raise ConfigError(f"{KV_VARIABLE} names {url.partition(':')[0]}: not known.")
+        from kv.embedded import open_namespace
+
+        return await open_namespace(self._file("kv", f"{binding}.sqlite"), self.clock)
+
+    async def database(self, binding: str) -> D1Database:
+        """Open the D1 database *binding*; raises `ConfigError`."""
+        named = {row.binding: row for row in self.config.d1}
+        self._need(binding, named, "d1_databases")
+        from d1_schema.embedded import open_database
+
+        return await open_database(self._file("d1", f"{named[binding].database_name}.sqlite"))
+
+    async def bucket(self, binding: str) -> R2Bucket:
+        """Open the R2 bucket *binding*; raises `ConfigError`."""
+        self._need(binding, self.config.r2, "r2_buckets")
+        if url := self.variables.get(R2_VARIABLE):
+            raise ConfigError(f"{R2_VARIABLE} names {url.partition(':')[0]}: not known.")
+        from r2.embedded import open_bucket
+
+        return await open_bucket(
+            self.state / "r2" / self.config.r2[binding],
+            clock=self.clock,
+            random_bytes=self.random_bytes,
+        )
+
+    def _file(self, folder: str, name: str) -> Path:
+        (self.state / folder).mkdir(parents=True, exist_ok=True)
+        return self.state / folder / name
+
+    def _need(self, binding: str, known: Mapping[str, object], section: str) -> None:
+        if binding not in known:
+            raise ConfigError(f"{self.config.path}: [[{section}]] has no binding {binding}.")
