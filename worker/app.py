@@ -61,7 +61,7 @@ class Worker:
                 route = resource.methods.get("GET" if method == "HEAD" else method)
                 if route is None:
                     raise MethodNotAllowed(headers={"Allow": resource.allow})
-                caller = identify(request, route.who, env)
+                caller = await identify(request, route.who, env)
                 if caller.known:
                     actor_uid = caller.uid(env)
                 response = await route.handler(request, caller, env)

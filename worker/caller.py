@@ -1,37 +1,45 @@
 """
 Who is calling: turns a request into a `Caller`, or refuses. Nothing else reads credentials.
 
-Today: bearer access tokens (JWT, HS256, facts/seeds.md §3.3), and `?token=` on WebSocket doors,
-because a browser cannot set headers there.
+A request shows one of these, looked for in this order: a bearer token; `?token=` on WebSocket
+doors, because a browser cannot set headers there (an access token, or better a ticket, which holds
+once); the session cookie of a browser. A request with a bearer and a cookie is judged by the bearer
+alone, a cookie that is to change something needs its CSRF token (facts/seeds.md X25).
 """
 
 import hashlib
 import hmac
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from worker import cookies
 from worker.codec import b64url
 from worker.env import Env
-from worker.errors import Forbidden, Unauthorized
-from worker.settings import Keyring
+from worker.errors import Forbidden, SignInAgain, Unauthorized
+from worker.limits import RECENT_SIGN_IN_SECONDS
+from worker.once import spend
+from worker.tokens import CHALLENGE, Audience, Claims, invalid, verify
 from worker.web import Request
 
-AUDIENCE = "api"
-ISSUER = "edgekeep"
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
-# Machines' clocks differ; a token may come from one that is ahead.
-_CLOCK_SKEW_SECONDS = 60
-# A JWT of ours has about 300 characters; nothing larger is worth parsing.
-_TOKEN_CHARS = 4096
+Method = Literal["none", "bearer", "ticket", "cookie"]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A principal: *subject* is stable and opaque, *scopes* say what it may do."""
+    """
+    A principal. *subject* is stable and opaque: an account id, or the name of a machine.
+
+    *session_id* and *auth_time* (epoch seconds) are a person's; *scopes* say what it may do beside
+    looking after its own things; *method* is how it showed who it is.
+    """
 
     subject: str
     scopes: frozenset[str]
+    role: str = ""
+    session_id: str = ""
+    auth_time: int = 0
+    method: Method = "none"
+    expires_at: float = 0
 
     @property
     def known(self) -> bool:
@@ -44,10 +52,7 @@ class Caller:
 
     def uid(self, env: Env) -> str | None:
         """Return the pseudonym for logs (`actor_uid`), or None for strangers."""
-        if not self.subject:
-            return None
-        key = env.settings.pseudonym_key.reveal()
-        return b64url(hmac.new(key, self.subject.encode(), hashlib.sha256).digest()[:12])
+        return pseudonym(env, self.subject) if self.subject else None
 
 
 STRANGER = Caller("", frozenset())
@@ -56,99 +61,121 @@ STRANGER = Caller("", frozenset())
 @dataclass(frozen=True, slots=True)
 class Who:
     """
-    Who may call a door: a caller with *scope*, or anyone when it is "".
+    Who may call a door; without any condition, anyone.
 
-    *query_token* opens the door to `?token=` as well (WebSocket doors only).
+    *scope*: a caller that holds it. *person*: somebody who signed in, so with an account and a
+    session; *recent*: within the last minutes. Credentials are for one *audience*. *query_token*
+    opens the door to `?token=` as well (WebSocket doors only).
     """
 
     scope: str = ""
     query_token: bool = False
+    person: bool = False
+    recent: bool = False
+    audience: Audience = "api"
+
+    @property
+    def closed(self) -> bool:
+        """Whether strangers are refused."""
+        return bool(self.scope) or self.person or self.recent or self.audience != "api"
 
 
 ANYONE = Who()
+PERSON = Who(person=True)
 
 
-def identify(request: Request, who: Who, env: Env) -> Caller:
+def pseudonym(env: Env, subject: str) -> str:
+    """Return what stands for *subject* in logs: an HMAC that only this deployment can make."""
+    key = env.settings.pseudonym_key.reveal()
+    return b64url(hmac.new(key, subject.encode(), hashlib.sha256).digest()[:12])
+
+
+async def identify(request: Request, who: Who, env: Env) -> Caller:
     """
     Return the caller of *request*.
 
-    Raises `Unauthorized` for a missing or bad credential where one is needed, and for a bad one
-    even where none is; `Forbidden` when the scope is missing.
+    Raises `Unauthorized` for a missing credential where one is needed, and for one that does not
+    hold (a bearer or query token at every door, a cookie where one is needed); `Forbidden` when it
+    does not allow this, `CsrfFailed` for a cookie without its proof, `SignInAgain`.
     """
-    token = _credential(request, who)
-    if token is None:
-        if who.scope:
-            raise Unauthorized("Send an access token: Authorization: Bearer …", headers=_CHALLENGE)
+    shown = await _shown(request, who, env)
+    if shown is None:
+        if who.closed:
+            raise Unauthorized("Sign in, or send: Authorization: Bearer …", headers=CHALLENGE)
         return STRANGER
-    caller = verify(token, env.settings.signing_keys, env.tools.now())
-    if who.scope and not caller.may(who.scope):
+    claims, method = shown
+    if who.scope and who.scope not in claims.scopes:
         raise Forbidden(f"This needs a token with the scope {who.scope}.")
-    return caller
+    if (who.person or who.recent) and not claims.session_id:
+        raise Forbidden("This is for people who signed in, not for machines.")
+    if who.recent and env.tools.now() - claims.auth_time > RECENT_SIGN_IN_SECONDS:
+        raise SignInAgain("Sign in again; then this can be done for ten minutes.")
+    return Caller(
+        claims.subject,
+        claims.scopes,
+        claims.role,
+        claims.session_id,
+        claims.auth_time,
+        method,
+        claims.expires_at,
+    )
 
 
-def issue(keys: Keyring, subject: str, scopes: list[str], now: float, minutes: int) -> str:
-    """Return a signed access token for *subject* that lives *minutes*."""
-    import jwt
-
-    claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": subject,
-        "scope": " ".join(scopes),
-        "iat": int(now),
-        "exp": int(now) + minutes * 60,
-    }
-    key = keys.keys[keys.current].reveal()
-    return jwt.encode(claims, key, "HS256", headers={"kid": keys.current, "typ": "at+jwt"})
-
-
-def verify(token: str, keys: Keyring, now: float) -> Caller:
-    """Return the caller that *token* names; raises `Unauthorized` when it does not hold."""
-    import jwt
-
-    bad = Unauthorized("The access token is not valid or has expired.", headers=_CHALLENGE)
-    if len(token) > _TOKEN_CHARS:
-        raise bad
-    try:
-        header = jwt.get_unverified_header(token)
-        key = keys.keys.get(str(header.get("kid")))
-        if key is None or header.get("typ") != "at+jwt":
-            raise bad
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key.reveal(),
-            algorithms=["HS256"],
-            audience=AUDIENCE,
-            issuer=ISSUER,
-            # The clock is handed in, so the times are judged below.
-            options={
-                "require": ["exp", "iat", "sub"],
-                "verify_exp": False,
-                "verify_iat": False,
-                "verify_nbf": False,
-            },
-        )
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise bad from None
-    latest_begin = now + _CLOCK_SKEW_SECONDS
-    began = _moment(claims, "iat") <= latest_begin and _moment(claims, "nbf") <= latest_begin
-    if not (began and now < _moment(claims, "exp")):
-        raise bad
-    return Caller(str(claims["sub"]), frozenset(str(claims.get("scope", "")).split()))
-
-
-def _moment(claims: dict[str, Any], name: str) -> float:
-    """Return a time claim; one that is no number compares with nothing, so the token fails."""
-    value = claims.get(name, 0)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number else math.nan
-
-
-def _credential(request: Request, who: Who) -> str | None:
+async def _shown(request: Request, who: Who, env: Env) -> tuple[Claims, Method] | None:
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized("The Authorization header must be: Bearer …", headers=_CHALLENGE)
-        return token.strip()
-    return request.query.get("token") if who.query_token else None
+            raise Unauthorized("The Authorization header must be: Bearer …", headers=CHALLENGE)
+        return await _held(token.strip(), who, env), "bearer"
+    if who.query_token and "token" in request.query:
+        return await _of_query(request.query["token"], who, env)
+    if who.audience == "api" and request.headers.get("cookie") is not None:
+        return await _of_cookie(request, who, env)
+    return None
+
+
+async def _held(token: str, who: Who, env: Env) -> Claims:
+    claims = env.access.claims(token, env.tools.now())
+    if claims.audience != who.audience:
+        raise invalid()
+    await _check_session(claims, env)
+    return claims
+
+
+async def _check_session(claims: Claims, env: Env) -> None:
+    session_id = claims.session_id
+    if session_id and await env.access.is_revoked(session_id, env.db, env.tools.now()):
+        raise invalid()
+
+
+async def _of_query(token: str, who: Who, env: Env) -> tuple[Claims, Method]:
+    try:
+        ticket = verify(token, env.settings.signing_keys, env.tools.now(), "ticket+jwt")
+    except Unauthorized:
+        return await _held(token, who, env), "bearer"
+    if ticket.audience != who.audience:
+        raise invalid()
+    await _check_session(ticket, env)
+    if not await spend(env, ticket.token_id, ticket.expires_at):
+        raise invalid()
+    return ticket, "ticket"
+
+
+async def _of_cookie(request: Request, who: Who, env: Env) -> tuple[Claims, Method] | None:
+    """Return what the session cookie says; None where it is of no use and none is needed."""
+    token = cookies.read(request.headers).get(cookies.SESSION)
+    if not token:
+        return None
+    try:
+        claims = await _held(token, who, env)
+        if request.headers.get("upgrade") is not None:
+            # A page cannot add a header to a handshake; a browser always says where it comes from.
+            cookies.check_origin(request, env, needed=True)
+        elif request.method not in cookies.SAFE_METHODS:
+            cookies.check_csrf(request, env, claims.session_id)
+    except (Unauthorized, Forbidden):
+        if who.closed:
+            raise
+        return None
+    return claims, "cookie"

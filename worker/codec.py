@@ -42,6 +42,16 @@ def iso_time(epoch_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def uuid7(now_ms: int, random: bytes) -> str:
+    """Return a time-ordered id (RFC 9562 §5.7) of a moment and 10 random bytes."""
+    head = (now_ms & (1 << 48) - 1).to_bytes(6)
+    tail = bytearray(random)
+    tail[0] = 0x70 | tail[0] & 0x0F
+    tail[2] = 0x80 | tail[2] & 0x3F
+    text = (head + tail).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def seal_cursor(key: bytes, purpose: str, position: Any) -> str:
     """
     Make an opaque cursor that only this deployment can make, bound to the list named *purpose*.

@@ -12,6 +12,7 @@ from d1_schema.contract import D1Database
 from durable.contract import ObjectNamespace
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
+from worker.access import Access
 from worker.log import Log
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
@@ -31,6 +32,9 @@ class Tools(Protocol):
 
     def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:
         """Return a checker for *schema* (JSON Schema 2020-12)."""
+
+    def shipped(self, name: str) -> bytes | None:
+        """Return the file *name* of the API's page, or None where it is not shipped."""
 
     async def pause(self, seconds: float) -> None:
         """Let *seconds* pass; 0 gives other work a turn."""
@@ -52,6 +56,7 @@ class Env:
     db: D1Database
     blobs: R2Bucket
     request_id: Callable[[], str]
+    access: Access
     # Actors are bound after the bag exists, because each actor receives the bag.
     import_room: ObjectNamespace = field(init=False)
     idempotency_box: ObjectNamespace = field(init=False)

@@ -74,10 +74,28 @@ class Unauthorized(Problem):
     status, code, title = 401, "unauthorized", "Sign in first"
 
 
+class RefreshReused(Unauthorized):
+    """A refresh token was shown a second time, so two hold it: the session has ended."""
+
+    code, title = "refresh_reused", "Sign in again"
+
+
 class Forbidden(Problem):
     """A good credential that does not allow this."""
 
     status, code, title = 403, "forbidden", "Not allowed"
+
+
+class CsrfFailed(Forbidden):
+    """A change that a cookie was to allow, without the proof that our own page asked for it."""
+
+    code, title = "csrf_failed", "The request does not come from our own page"
+
+
+class SignInAgain(Forbidden):
+    """This needs a sign-in of the last minutes, not only a session."""
+
+    code, title = "sign_in_again", "Sign in again to do this"
 
 
 class NotFound(Problem):

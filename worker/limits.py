@@ -22,3 +22,8 @@ ERRORS_IN_REPORT = 5_000
 ERRORS_PER_LINE = 20
 
 IDEMPOTENCY_KEY_CHARS = 255
+
+# Linking another way in, changing a password: facts/seeds.md §3.2.
+RECENT_SIGN_IN_SECONDS = 10 * 60
+# A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
+TICKET_SECONDS = 30

@@ -6,6 +6,7 @@ the host) the process environment; the entry merges them, `Settings.load` reads 
 once and freezes. A `Secret` does not print.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from worker.codec import unb64url
 from worker.limits import MIB
 
-Kind = Literal["integer", "choice", "list", "key", "keyring"]
+Kind = Literal["integer", "choice", "list", "url", "key", "keyring"]
 
 
 class SettingError(ValueError):
@@ -90,6 +91,13 @@ SETTINGS = (
     Setting("IMPORT_REPORT_DAYS", "integer", "30", "Days an import report is kept."),
     Setting("IDEMPOTENCY_HOURS", "integer", "24", "Hours an Idempotency-Key remembers its answer."),
     Setting("ACCESS_TOKEN_MINUTES", "integer", "15", "Minutes an access token lives."),
+    Setting("REFRESH_TOKEN_DAYS", "integer", "7", "Days a session lives after its last refresh."),
+    Setting(
+        "PUBLIC_URL",
+        "url",
+        "http://127.0.0.1:8788",
+        "Where people reach this deployment: goes into links, and its pages may use cookies.",
+    ),
     Setting(
         "CORS_ORIGINS",
         "list",
@@ -109,8 +117,17 @@ SETTINGS = (
         "Keys that sign access tokens: `id:base64url[,id:base64url…]`, 32 bytes each, first signs.",
     ),
     Setting("CURSOR_KEY", "key", None, "32 bytes, base64url: seals paging cursors."),
+    Setting("SESSION_KEY", "key", None, "32 bytes, base64url: seals refresh and CSRF tokens."),
+    Setting(
+        "EMAIL_LOOKUP_KEYS",
+        "keyring",
+        None,
+        "Keys of the e-mail hashes: `id:base64url[,…]`, first hashes, the others still find.",
+    ),
     Setting("PSEUDONYM_KEY", "key", None, "32 bytes, base64url: makes the actor_uid of the logs."),
 )
+
+_ORIGIN = re.compile(r"(https?://[a-z0-9.:\[\]-]+)/?", re.ASCII)
 
 # The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
 DEVELOPMENT_MARK = "dev-"
@@ -127,10 +144,14 @@ class Settings:
     import_report_days: int
     idempotency_hours: int
     access_token_minutes: int
+    refresh_token_days: int
+    public_url: str
     cors_origins: tuple[str, ...]
     faults: tuple[str, ...]
     signing_keys: Keyring
     cursor_key: Secret
+    session_key: Secret
+    email_lookup_keys: Keyring
     pseudonym_key: Secret
 
     @classmethod
@@ -192,10 +213,18 @@ def _keyring(row: Setting, text: str) -> Keyring:
     return Keyring(next(iter(keys)), keys)
 
 
+def _url(_row: Setting, text: str) -> str:
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        raise ValueError("expected http://host or https://host, without a path")
+    return found[1]
+
+
 _READERS: dict[str, Any] = {
     "integer": _integer,
     "choice": _choice,
     "list": lambda _row, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    "url": _url,
     "key": _key,
     "keyring": _keyring,
 }

@@ -138,9 +138,10 @@ class Response:
     One HTTP response: `body` is bytes, an async iterator of bytes, or None.
 
     `web_socket` is the client end of a socket pair when an upgrade was accepted (status 101).
+    `cookies` are Set-Cookie fields, one each: they cannot be joined as other fields can.
     """
 
-    __slots__ = ("body", "headers", "status", "web_socket")
+    __slots__ = ("body", "cookies", "headers", "status", "web_socket")
 
     def __init__(
         self,
@@ -148,8 +149,10 @@ class Response:
         status: int = 200,
         headers: dict[str, str] | None = None,
         web_socket: Any = None,
+        cookies: tuple[str, ...] = (),
     ) -> None:
         self.body = body
+        self.cookies = cookies
         self.status = status
         self.headers = {} if headers is None else headers
         self.web_socket = web_socket

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Edgekeep
-from worker.caller import verify
 from worker.entry.dev_vars import read_dev_vars
 from worker.errors import Unauthorized
 from worker.settings import Settings
+from worker.tokens import verify
 
 
 def keys_of(state: Path) -> Settings:

@@ -14,7 +14,6 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 
 from worker.app import Worker
-from worker.caller import issue
 from worker.codec import b64url
 from worker.entry.config import load_config
 from worker.entry.host import make_app
@@ -22,11 +21,14 @@ from worker.entry.host_runner import HostRunner
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.routes import ROUTES, Route, RouteTable
+from worker.tokens import issue
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
     "SIGNING_KEYS": f"new:{b64url(b'n' * 32)},old:{b64url(b'o' * 32)}",
     "CURSOR_KEY": b64url(b"c" * 32),
+    "SESSION_KEY": b64url(b"s" * 32),
+    "EMAIL_LOOKUP_KEYS": f"e1:{b64url(b'e' * 32)}",
     "PSEUDONYM_KEY": b64url(b"p" * 32),
 }
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -17,6 +17,7 @@ from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
 from kv.edge import EdgeNamespace as EdgeKvNamespace
 from r2.edge import EdgeBucket
 from worker import interop
+from worker.access import Access
 from worker.app import Worker
 from worker.entry.edge_http import (
     KeepAlive,
@@ -36,6 +37,7 @@ from worker.web import refusal
 _WORKER = Worker(RouteTable())
 # Read at the first event; variables and secrets cannot change within the life of an isolate.
 _SETTINGS: list[Settings] = []
+_ACCESS: list[Access] = []
 
 
 def settings_of(js_env: Any) -> Settings:
@@ -43,7 +45,9 @@ def settings_of(js_env: Any) -> Settings:
     if not _SETTINGS:
         found = {row.name: interop.member(js_env, row.name) for row in SETTINGS}
         given = {name: str(value) for name, value in found.items() if value is not None}
-        _SETTINGS.append(Settings.load(given))
+        settings = Settings.load(given)
+        _SETTINGS.append(settings)
+        _ACCESS.append(Access(settings.signing_keys, settings.access_token_minutes))
     return _SETTINGS[0]
 
 
@@ -89,6 +93,7 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         db=EdgeDatabase(js_env.DB),
         blobs=EdgeBucket(js_env.BLOBS),
         request_id=lambda: random_bytes(16).hex(),
+        access=_ACCESS[0],
     )
     bind(env, js_env, context)
     return env

@@ -100,6 +100,8 @@ def response_to_js(response: Response, keep_alive: KeepAlive, *, method: str = "
     options.headers = headers = interop.construct("Headers")
     for name, value in response.headers.items():
         headers.set(name, value)
+    for cookie in response.cookies:
+        headers.append("Set-Cookie", cookie)
     if response.web_socket is not None:
         options.webSocket = getattr(response.web_socket, "js", response.web_socket)
     body: Any = None

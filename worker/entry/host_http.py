@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 
 from worker.entry.host_sockets import connect
 from worker.entry.whole_response import WholeResponse, suits
@@ -67,9 +68,9 @@ async def send(raw: web.Request, response: Response) -> web.StreamResponse:
     body = response.body
     if body is None or isinstance(body, bytes):
         compress = body is not None and len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
-        if not compress and suits(raw, response.status, body or b""):
+        if not compress and not response.cookies and suits(raw, response.status, body or b""):
             return WholeResponse(response.status, response.headers, body or b"")
-        answer = web.Response(body=body, status=response.status, headers=response.headers)
+        answer = web.Response(body=body, status=response.status, headers=_fields(response))
         if compress:
             answer.enable_compression(web.ContentCoding.gzip)
         return answer
@@ -80,7 +81,7 @@ async def _stream(
     raw: web.Request, response: Response, body: AsyncIterator[bytes]
 ) -> web.StreamResponse:
     compress = _compresses(raw, response)
-    answer = web.StreamResponse(status=response.status, headers=response.headers)
+    answer = web.StreamResponse(status=response.status, headers=_fields(response))
     if compress:
         answer.enable_compression(web.ContentCoding.gzip)
     async with aclosing(body) as chunks:  # type: ignore[type-var]
@@ -94,6 +95,13 @@ async def _stream(
                 return answer
     await answer.write_eof()
     return answer
+
+
+def _fields(response: Response) -> CIMultiDict[str]:
+    fields = CIMultiDict(response.headers)
+    for cookie in response.cookies:
+        fields.add("Set-Cookie", cookie)
+    return fields
 
 
 def _compresses(raw: web.Request, response: Response) -> bool:

@@ -1,0 +1,68 @@
+"""
+What a process remembers of credentials between two requests.
+
+Verifying a signature costs more than all else of a small read, so tokens that held are remembered
+until they expire. Sessions that were revoked are remembered as long as their access tokens could
+still live: in this process at once, from others (hosts that share a database, other isolates)
+after at most `RELOAD_SECONDS`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from d1_schema.contract import D1Database
+from worker.settings import Keyring
+from worker.tokens import Claims, verify
+
+RELOAD_SECONDS: Final = 5
+_REMEMBERED: Final = 10_000
+
+_REVOKED = "SELECT id FROM sessions WHERE revoked_at > ?"
+
+
+class Access:
+    """Verified tokens and revoked sessions of one deployment."""
+
+    def __init__(self, keys: Keyring, longest_minutes: float) -> None:
+        """*longest_minutes* is how long an access token can live."""
+        self._keys = keys
+        self._longest_seconds = longest_minutes * 60
+        self._claims: dict[str, Claims] = {}
+        self._revoked: frozenset[str] = frozenset()
+        self._ended_here: dict[str, float] = {}
+        self._read_at = float("-inf")
+
+    def claims(self, token: str, now: float) -> Claims:
+        """Return what an access token says; raises `Unauthorized` when it does not hold."""
+        known = self._claims.get(token)
+        if known is not None and now < known.expires_at:
+            return known
+        self._claims.pop(token, None)
+        claims = verify(token, self._keys, now)
+        if len(self._claims) >= _REMEMBERED:
+            # Rare, and cheaper than to keep an order of use on every request.
+            self._claims.clear()
+        self._claims[token] = claims
+        return claims
+
+    async def is_revoked(self, session_id: str, db: D1Database, now: float) -> bool:
+        """Whether *session_id* was ended; asks the database when the last answer is old."""
+        if not -1 <= now - self._read_at < RELOAD_SECONDS:
+            await self._reload(db, now)
+        return session_id in self._revoked or session_id in self._ended_here
+
+    def ended(self, session_ids: Iterable[str], now: float) -> None:
+        """Refuse these sessions from this moment on: they were just ended here."""
+        self._ended_here.update(dict.fromkeys(session_ids, now))
+
+    async def _reload(self, db: D1Database, now: float) -> None:
+        # Noted first: who comes while we read waits for nobody, and goes by what was known.
+        before, self._read_at = self._read_at, now
+        try:
+            since = now - self._longest_seconds
+            rows = await db.prepare(_REVOKED).bind(int(since * 1000)).raw()
+        except BaseException:
+            self._read_at = before
+            raise
+        self._revoked = frozenset(row[0] for row in rows)
+        self._ended_here = {name: at for name, at in self._ended_here.items() if at > since}

@@ -1,0 +1,206 @@
+"""
+Sessions: a person who has signed in, on one device, until the session ends.
+
+A session hands out short access tokens and one refresh token at a time. Each refresh spends it and
+gives the next; a spent one that is shown again means that two hold it, so the whole session ends
+(facts/seeds.md §3.3; RFC 9700 §4.14.2). Kept here: the hash of the one token that holds.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from d1_schema.contract import D1Statement
+from worker.codec import b64url, open_cursor, seal_cursor, uuid7
+from worker.env import Env
+from worker.errors import RefreshReused, Unauthorized
+from worker.tokens import Audience, issue
+
+# What a role may do beside looking after its own things.
+ROLE_SCOPES: dict[str, tuple[str, ...]] = {
+    "owner": (),
+    "participant": (),
+    "admin": ("accounts:admin", "profiles:export", "profiles:import", "profiles:read"),
+}
+_DAY_MS = 86_400_000
+_PURPOSE = "refresh"
+
+_BEGIN = """
+INSERT INTO sessions (id, account_id, method, auth_time, device_id, label, generation, refresh_hash,
+    created_at, last_used_at, expires_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?8, ?9 FROM accounts
+WHERE id = ?2 AND disabled_at IS NULL
+RETURNING (SELECT role FROM accounts WHERE id = ?2) AS role
+"""
+_ROTATE = """
+UPDATE sessions SET refresh_hash = ?1, generation = generation + 1, last_used_at = ?2,
+    expires_at = ?3
+WHERE id = ?4 AND refresh_hash = ?5 AND revoked_at IS NULL AND expires_at > ?2
+    AND EXISTS (SELECT 1 FROM accounts WHERE id = sessions.account_id AND disabled_at IS NULL)
+RETURNING account_id, auth_time,
+    (SELECT role FROM accounts WHERE id = sessions.account_id) AS role
+"""
+_ACTIVE = "UPDATE accounts SET last_active_at = ?2 WHERE id = ?1 AND last_active_at < ?2 - ?3"
+_END = "UPDATE sessions SET revoked_at = ?1 WHERE revoked_at IS NULL AND {which} RETURNING id"
+_SPENT = "id = ?2 AND generation > ?3 AND expires_at > ?1"
+_LIST = """
+SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM sessions
+WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY last_used_at DESC, id
+"""
+# An ended session is looked at as long as an access token of it may live; a day is more.
+_PURGE = "DELETE FROM sessions WHERE expires_at < ?1 OR revoked_at < ?1"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a sign-in or a refresh gives: times in epoch seconds; the tokens are secrets."""
+
+    session_id: str
+    account_id: str
+    token: str
+    expires_at: int
+    refresh_token: str
+    refresh_expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A person proved who they are: *method* is the kind of the identity."""
+
+    account_id: str
+    method: str
+    device_id: str = ""
+    label: str = ""
+
+
+async def begin(env: Env, who: SignIn, audience: Audience = "api") -> Grant:
+    """Open a session for a proven person; raises `Unauthorized` when the account is disabled."""
+    now_ms = env.now_ms()
+    session_id = uuid7(now_ms, env.tools.random_bytes(10))
+    refresh_token = _make(env, session_id, 0)
+    ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
+    auth_time = now_ms // 1000
+    row = (
+        await env.db.prepare(_BEGIN)
+        .bind(
+            session_id,
+            who.account_id,
+            who.method,
+            auth_time,
+            who.device_id,
+            who.label,
+            _hash(refresh_token),
+            now_ms,
+            ends_ms,
+        )
+        .first()
+    )
+    if row is None:
+        raise Unauthorized("This account cannot sign in.")
+    await _active(env, who.account_id, now_ms).run()
+    found = {"account_id": who.account_id, "auth_time": auth_time, "role": row["role"]}
+    return _grant(env, session_id, found, refresh_token, ends_ms, audience)
+
+
+async def refresh(env: Env, refresh_token: str, audience: Audience = "api") -> Grant:
+    """
+    Spend *refresh_token* and return what follows it.
+
+    Raises `RefreshReused` (the session ends) for a spent one, `Unauthorized` for any other that
+    does not hold.
+    """
+    session_id, generation = _open(env, refresh_token)
+    now_ms = env.now_ms()
+    following = _make(env, session_id, generation + 1)
+    ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
+    row = (
+        await env.db.prepare(_ROTATE)
+        .bind(_hash(following), now_ms, ends_ms, session_id, _hash(refresh_token))
+        .first()
+    )
+    if row is None:
+        # It was given out by us: either a later one was too, or the session has ended.
+        if await _end(env, _SPENT, session_id, generation):
+            env.log.event("warning", "refresh_reused", session_id=session_id)
+            raise RefreshReused("This refresh token was used before; the session has ended.")
+        raise _refused()
+    env.tools.wait_until(_active(env, row["account_id"], now_ms).run())
+    return _grant(env, session_id, row, following, ends_ms, audience)
+
+
+async def end(env: Env, account_id: str, session_id: str) -> bool:
+    """End one session of an account; False when it has no such session that still holds."""
+    return bool(await _end(env, "id = ?2 AND account_id = ?3", session_id, account_id))
+
+
+async def end_all(env: Env, account_id: str, keep: str = "") -> int:
+    """End every session of an account but *keep*; return how many."""
+    return await _end(env, "account_id = ?2 AND id <> ?3", account_id, keep)
+
+
+async def living(env: Env, account_id: str) -> list[dict[str, Any]]:
+    """Return the sessions of an account that hold, the one used last first (times in ms)."""
+    return (await env.db.prepare(_LIST).bind(account_id, env.now_ms()).all()).results
+
+
+async def purge_sessions(env: Env) -> None:
+    """Remove sessions that ended more than a day ago."""
+    await env.db.prepare(_PURGE).bind(env.now_ms() - _DAY_MS).run()
+
+
+async def _end(env: Env, which: str, *values: str | int) -> int:
+    statement = env.db.prepare(_END.format(which=which)).bind(env.now_ms(), *values)
+    rows = (await statement.all()).results
+    env.access.ended([row["id"] for row in rows], env.tools.now())
+    return len(rows)
+
+
+def _grant(
+    env: Env,
+    session_id: str,
+    row: dict[str, Any],
+    refresh_token: str,
+    ends_ms: int,
+    audience: Audience,
+) -> Grant:
+    now = env.tools.now()
+    minutes = env.settings.access_token_minutes
+    token = issue(
+        env.settings.signing_keys,
+        row["account_id"],
+        ROLE_SCOPES[row["role"]] if audience == "api" else (),
+        now,
+        minutes,
+        audience=audience,
+        sid=session_id,
+        role=row["role"],
+        auth_time=row["auth_time"],
+    )
+    ends = int(now + minutes * 60)
+    return Grant(session_id, row["account_id"], token, ends, refresh_token, ends_ms // 1000)
+
+
+def _active(env: Env, account_id: str, now_ms: int) -> D1Statement:
+    return env.db.prepare(_ACTIVE).bind(account_id, now_ms, _DAY_MS)
+
+
+def _make(env: Env, session_id: str, generation: int) -> str:
+    position = [session_id, generation, env.tools.random_bytes(16).hex()]
+    return seal_cursor(env.settings.session_key.reveal(), _PURPOSE, position)
+
+
+def _open(env: Env, refresh_token: str) -> tuple[str, int]:
+    try:
+        key = env.settings.session_key.reveal()
+        session_id, generation, _ = open_cursor(key, _PURPOSE, refresh_token)
+    except ValueError:
+        raise _refused() from None
+    return session_id, generation
+
+
+def _hash(refresh_token: str) -> str:
+    return b64url(hashlib.sha256(refresh_token.encode()).digest())
+
+
+def _refused() -> Unauthorized:
+    return Unauthorized("The refresh token is not valid or has expired.")
