@@ -72,7 +72,7 @@ async def list_migrations(
     Creates the table when it is missing, as wrangler does. Errors as above.
     """
     quoted = _quoted(table)
-    names = _names_in(directory)
+    names = migration_names(directory)
     # Column for column wrangler's own table.
     await db.prepare(
         f"""CREATE TABLE IF NOT EXISTS {quoted}(
@@ -119,7 +119,13 @@ def statements_of(sql: str) -> list[str]:
     return texts
 
 
-def _names_in(directory: Path) -> list[str]:
+def migration_names(directory: Path) -> list[str]:
+    """
+    Return the names of the migrations in *directory*, in the order in which they are applied.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+    """
     if not directory.is_dir():
         raise FileNotFoundError(f"no directory of migrations: {directory}")
     names = [path.relative_to(directory).as_posix() for path in directory.rglob("*.sql")]

@@ -50,11 +50,15 @@ class Stores:
 
     async def database(self, binding: str) -> D1Database:
         """Open the D1 database *binding*; raises `ConfigError`."""
-        named = {row.binding: row for row in self.config.d1}
-        self._need(binding, named, "d1_databases")
         from d1_schema.embedded import open_database
 
-        return await open_database(self._file("d1", f"{named[binding].database_name}.sqlite"))
+        return await open_database(self.database_file(binding))
+
+    def database_file(self, binding: str) -> Path:
+        """Return where the D1 database *binding* lies, or would lie; raises `ConfigError`."""
+        named = {row.binding: row for row in self.config.d1}
+        self._need(binding, named, "d1_databases")
+        return self._file("d1", f"{named[binding].database_name}.sqlite")
 
     async def bucket(self, binding: str) -> R2Bucket:
         """Open the R2 bucket *binding*; raises `ConfigError`."""
