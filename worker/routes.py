@@ -77,7 +77,7 @@ ROUTES: tuple[Route, ...] = (
         Who("profiles:export"),
         "All profiles as NDJSON.",
     ),
-    *_planned("host", "GET /openapi.json", "GET /docs", "GET /_console"),
+    *_planned("host", "GET /openapi.json", "GET /docs"),
     *_planned(
         "accounts",
         "POST /v1/users",

@@ -16,6 +16,8 @@ from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 from worker.app import Worker
 from worker.codec import b64url
 from worker.entry.config import load_config
+from worker.entry.console.frame import Console
+from worker.entry.console.log_tail import LogTail
 from worker.entry.host import make_app
 from worker.entry.host_runner import HostRunner
 from worker.entry.open_env import Opened, open_env
@@ -158,8 +160,11 @@ async def running_host(
     """Run a host over *state*; on leaving, fail when it held the loop for too long."""
     config = load_config(ROOT / "wrangler_compat.toml")
     log: list[str] = []
-    opened = await open_env(config, state, {**config.variables, **SECRETS, **variables}, log.append)
-    app = make_app(Worker(RouteTable(routes)), opened.env)
+    merged = {**config.variables, **SECRETS, **variables}
+    tail = LogTail(log.append)
+    opened = await open_env(config, state, merged, tail.write)
+    worker = Worker(RouteTable(routes))
+    app = make_app(worker, opened.env, Console(opened, worker, tail, merged))
     runner = HostRunner(app, opened.env, shutdown_timeout=5)
     async with contextlib.AsyncExitStack() as exits:
         # What thousands of tests have left behind is not the host's to collect in a turn.

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from worker.app import Worker
 from worker.entry.config import Config, ConfigError
+from worker.entry.console.frame import Console
+from worker.entry.console.log_tail import LogTail
 from worker.entry.crons import CronClock
 from worker.entry.host_http import HostRequest, send
 from worker.entry.host_runner import HostRunner
@@ -52,9 +54,11 @@ def serve(
 async def _serve(
     config: Config, state: Path, variables: Mapping[str, str], host: str, port: int
 ) -> None:
-    opened = await open_env(config, state, variables, write_log)
+    tail = LogTail(write_log)
+    opened = await open_env(config, state, variables, tail.write)
     worker = Worker(RouteTable())
-    app = make_app(worker, opened.env)
+    console = Console(opened, worker, tail, variables, host)
+    app = make_app(worker, opened.env, console)
     runner = HostRunner(app, opened.env, shutdown_timeout=_GRACE_SECONDS)
     try:
         await runner.setup()
@@ -101,9 +105,15 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def make_app(worker: Worker, env: Env) -> web.Application:
-    """Turn the route table into aiohttp routes; every path ends in the same portable Worker."""
+def make_app(worker: Worker, env: Env, console: Console | None = None) -> web.Application:
+    """
+    Turn the route table into aiohttp routes; every path ends in the same portable Worker.
+
+    But for what only a host has, and only in development: the *console* and the door of crons.
+    """
     app = web.Application()
+    if console is not None and not env.settings.production:
+        console.routes(app)
     for resource in worker.table.resources.values():
         app.router.add_route("*", resource.path, _door(worker, env, resource))
     if not env.settings.production:

@@ -1,0 +1,1 @@
+"""The developer console: pages below /_console for whoever sits at this machine."""

@@ -1,0 +1,265 @@
+"""
+The frame of the console: its pages, who may open them, how they are rendered, how changes come in.
+
+A page module exports `PAGES`, rows of (method, path below /_console, page). GET changes nothing;
+a POST is checked by `Console.form` or `Console.check_csrf` and ends in `Console.redirect`.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from multidict import MultiDict, MultiDictProxy
+
+from kv.checks import KVUnavailable
+from r2.contract import R2Unavailable
+from worker.app import Worker
+from worker.entry.console import (
+    cron_pages,
+    d1_pages,
+    import_pages,
+    kv_pages,
+    log_pages,
+    object_pages,
+    overview,
+    r2_pages,
+    settings_page,
+    templating,
+)
+from worker.entry.console.csrf import Csrf
+from worker.entry.console.guard import SECURITY_HEADERS, names_of, refusal
+from worker.entry.console.log_tail import LogTail
+from worker.entry.open_env import Opened
+from worker.env import Env
+from worker.limits import MIB
+
+Page: TypeAlias = Callable[["Console", web.Request], Awaitable[web.StreamResponse]]
+
+ROOT: Final = "/_console"
+FORM_BYTES: Final = 26 * MIB
+_FORM_FIELDS: Final = 200
+_VISITS_WITH_NOTICES: Final = 64
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+# Larger ones are decoded off the loop: a megabyte takes 10 ms.
+_SMALL_FORM: Final = 64 * 1024
+
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    overview,
+    kv_pages,
+    d1_pages,
+    r2_pages,
+    object_pages,
+    import_pages,
+    log_pages,
+    cron_pages,
+    settings_page,
+)
+
+# Path below /_console (its first segment tells which area a page belongs to), and the name.
+NAVIGATION: Final = (
+    ("", "Overview"),
+    ("/kv", "KV"),
+    ("/d1", "D1"),
+    ("/r2", "R2"),
+    ("/objects", "Durable Objects"),
+    ("/imports", "Imports"),
+    ("/log", "Request log"),
+    ("/crons", "Crons"),
+    ("/settings", "Settings"),
+)
+
+
+class Notice(NamedTuple):
+    """What a page says once, after a change: *kind* is "good" or "bad"."""
+
+    kind: str
+    text: str
+
+
+class Console:
+    """The console of one host that listens at the address *bound*."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        worker: Worker,
+        tail: LogTail,
+        variables: Mapping[str, str],
+        bound: str = "127.0.0.1",
+    ) -> None:
+        self.opened = opened
+        self.worker = worker
+        self.tail = tail
+        self.variables = variables
+        self.started_at = opened.env.tools.now()
+        self.version = version("edgekeep")
+        self.memory: dict[str, Any] = {}
+        """What a page module remembers between requests, under its own name."""
+        self._names = names_of(bound)
+        self._csrf = Csrf(opened.env.tools.random_bytes)
+        self._templates = templating.Templates()
+        self._static = templating.StaticFiles()
+        self._notices: OrderedDict[str, list[Notice]] = OrderedDict()
+
+    @property
+    def env(self) -> Env:
+        """The bag of bindings."""
+        return self.opened.env
+
+    def routes(self, app: web.Application) -> None:
+        """Add every page below /_console to *app*, and what must happen when it stops."""
+        app[templating.KEY] = self._templates
+        for module in _MODULES:
+            for method, path, page in module.PAGES:
+                add = app.router.add_get if method == "GET" else app.router.add_post
+                add(ROOT + path, self._door(page))
+        app.router.add_get(ROOT + "/static/{name}", self._door(_static_file))
+        app.router.add_route("*", ROOT + "/{rest:.*}", self._door(_no_page))
+        app.router.add_route("*", ROOT, self._door(_no_page))
+
+        async def end_watching(_app: web.Application) -> None:
+            self.tail.close()
+
+        app.on_shutdown.append(end_watching)
+
+    def render(
+        self, request: web.Request, name: str, status: int = 200, **context: Any
+    ) -> web.Response:
+        """Render the template *name* with *context* and what base.html needs."""
+        area = request.path.removeprefix(ROOT).split("/")[1:2]
+        frame = {
+            "root": ROOT,
+            "navigation": NAVIGATION,
+            "area": f"/{area[0]}" if area and area[0] else "",
+            "csrf": self._csrf.token(request),
+            "notices": self._notices.pop(self._csrf.visit(request), []),
+            "now": self.env.tools.now(),
+            "version": self.version,
+            "worker_name": self.opened.config.name,
+        }
+        return templating.render(request, name, status, {**frame, **context})
+
+    def redirect(
+        self, request: web.Request, path: str, notice: str, kind: str = "good"
+    ) -> web.Response:
+        """Answer a change: 303 to *path* (below /_console, escaped), which will show *notice*."""
+        visit = self._csrf.visit(request)
+        self._notices.setdefault(visit, []).append(Notice(kind, notice))
+        self._notices.move_to_end(visit)
+        while len(self._notices) > _VISITS_WITH_NOTICES:
+            self._notices.popitem(last=False)
+        return web.Response(status=303, headers={"Location": ROOT + path})
+
+    async def form(self, request: web.Request) -> MultiDictProxy[str]:
+        """
+        Read a form that changes something.
+
+        Raises `web.HTTPForbidden` (no valid token), `web.HTTPRequestEntityTooLarge` (26 MiB),
+        `web.HTTPUnsupportedMediaType`, `web.HTTPBadRequest` (not a form).
+        """
+        if request.content_type != _FORM_TYPE:
+            raise web.HTTPUnsupportedMediaType(text=f"Send the form as {_FORM_TYPE}.")
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > FORM_BYTES:
+                raise web.HTTPRequestEntityTooLarge(
+                    FORM_BYTES, len(body), text="A form may have 26 MiB at most."
+                )
+        try:
+            if len(body) <= _SMALL_FORM:
+                fields = _fields(bytes(body))
+            else:
+                fields = await asyncio.to_thread(_fields, bytes(body))
+        except ValueError:
+            raise web.HTTPBadRequest(text="The form cannot be read.") from None
+        self.check_csrf(request, fields.get("csrf", ""))
+        return MultiDictProxy(fields)
+
+    def check_csrf(self, request: web.Request, token: str | None = None) -> None:
+        """
+        Refuse a change whose *token* no page of this run was given.
+
+        Without *token* it is read from the query (`csrf`) or the header X-CSRF-Token: for bodies
+        that are streamed. Raises `web.HTTPForbidden`.
+        """
+        if token is None:
+            token = request.headers.get("X-CSRF-Token") or request.query.get("csrf", "")
+        if not self._csrf.accepts(request, token):
+            raise web.HTTPForbidden(
+                text="The form was not made by this run of the host, or its cookie is gone. "
+                "Go back, reload the page and send it again."
+            )
+
+    def _door(self, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def door(request: web.Request) -> web.StreamResponse:
+            if reason := refusal(request, self._names):
+                answer: web.StreamResponse = web.Response(status=403, text=reason + "\n")
+            else:
+                await self._templates.load()
+                answer = await self._answer(page, request)
+                self._csrf.keep(request, answer)
+            if not answer.prepared:
+                for name, value in SECURITY_HEADERS.items():
+                    answer.headers.setdefault(name, value)
+            return answer
+
+        return door
+
+    async def _answer(self, page: Page, request: web.Request) -> web.StreamResponse:
+        try:
+            return await page(self, request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return self.refuse(request, error.status, error.text or error.reason)
+        except (KVUnavailable, R2Unavailable) as error:
+            self.env.log.error("store_unavailable", error)
+            return self.refuse(request, 503, "The store does not answer. Is its server running?")
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self.env.log.error("console_failed", error)
+            return self.refuse(
+                request, 500, "The console failed at this. The log says where, on its last lines."
+            )
+
+    def refuse(self, request: web.Request, status: int, text: str) -> web.Response:
+        """Return a page that says in *text* why there is no other."""
+        return self.render(request, "refusal.html", status, number=status, text=text)
+
+    async def static_file(self, name: str) -> web.Response:
+        """Return a static file; raises `web.HTTPNotFound`."""
+        found = await self._static.answer(name)
+        if found is None:
+            raise web.HTTPNotFound(text="There is no such file.")
+        return found
+
+
+def _fields(body: bytes) -> MultiDict[str]:
+    """Decode a form; raises ValueError."""
+    return MultiDict(
+        parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_FORM_FIELDS,
+        )
+    )
+
+
+async def _static_file(console: Console, request: web.Request) -> web.StreamResponse:
+    return await console.static_file(request.match_info["name"])
+
+
+async def _no_page(console: Console, request: web.Request) -> web.StreamResponse:
+    rest = request.match_info.get("rest")
+    if rest == "" and request.method in ("GET", "HEAD"):
+        raise web.HTTPFound(ROOT)
+    return console.refuse(request, 404, "The console has no such page.")

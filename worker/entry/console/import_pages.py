@@ -1,0 +1,5 @@
+"""Imports: send an NDJSON file, watch it, read the report."""
+
+from typing import Any
+
+PAGES: tuple[tuple[str, str, Any], ...] = ()

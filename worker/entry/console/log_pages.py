@@ -1,0 +1,5 @@
+"""The request log: its last lines, and a live tail."""
+
+from typing import Any
+
+PAGES: tuple[tuple[str, str, Any], ...] = ()

@@ -1,0 +1,5 @@
+"""Durable Objects: classes, instances, storage, alarms, sockets."""
+
+from typing import Any
+
+PAGES: tuple[tuple[str, str, Any], ...] = ()

@@ -1,0 +1,5 @@
+"""R2: buckets and their objects."""
+
+from typing import Any
+
+PAGES: tuple[tuple[str, str, Any], ...] = ()
