@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from durable.contract import DurableObject
 from worker import deployment
+from worker.api_page import doors as api_page
 from worker.caller import ANYONE, Caller, Who
 from worker.env import Env
 from worker.errors import NotOpenYet
@@ -57,6 +58,9 @@ IMPORT = Who("profiles:import")
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", deployment.healthz, ANYONE, "The process answers."),
     Route("GET", "/readyz", deployment.readyz, ANYONE, "The stores answer too."),
+    Route("GET", "/openapi.json", api_page.get_document, ANYONE, "All of this as OpenAPI."),
+    Route("GET", "/docs", api_page.get_page, ANYONE, "The same for people."),
+    Route("GET", "/docs/{file}", api_page.get_page_file, ANYONE, "Style and scripts of the page."),
     Route("POST", "/api/profiles/import", profiles.import_profiles, IMPORT, "Import NDJSON."),
     Route("GET", "/api/profiles/import/report", profiles.get_report, IMPORT, "Read a report."),
     Route("GET", "/api/profiles/get-report", profiles.get_report, IMPORT, "Its day-one name."),
@@ -77,7 +81,6 @@ ROUTES: tuple[Route, ...] = (
         Who("profiles:export"),
         "All profiles as NDJSON.",
     ),
-    *_planned("host", "GET /openapi.json", "GET /docs"),
     *_planned(
         "accounts",
         "POST /v1/users",

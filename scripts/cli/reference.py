@@ -1,4 +1,4 @@
-"""`edgekeep docs`: writes docs/settings.md and docs/errors.md from the tables in the code."""
+"""`edgekeep docs`: writes what is made from tables in the code and from openapi.yaml."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -20,13 +20,21 @@ def add(verbs: Verbs) -> None:
     parser = verbs.add(
         "docs",
         _docs,
-        "Write docs/settings.md and docs/errors.md from the tables in the code.",
-        ["edgekeep docs", "edgekeep docs --check"],
+        "Write docs/settings.md and docs/errors.md from the tables in the code, and what "
+        "/openapi.json and /docs serve from openapi.yaml.",
+        ["edgekeep docs", "edgekeep docs --check", "edgekeep docs --refresh-assets latest"],
     )
     parser.add_argument("--check", action="store_true", help="only compare; 1 when out of date")
+    parser.add_argument(
+        "--refresh-assets",
+        metavar="VERSION",
+        help="fetch the viewer of /docs (swagger-ui-dist) anew with npm",
+    )
 
 
 def _docs(options: Namespace) -> int:
+    if options.refresh_assets is not None:
+        _refresh(options.refresh_assets)
     stale = [
         path
         for path, text in pages().items()
@@ -41,9 +49,26 @@ def _docs(options: Namespace) -> int:
     return OK
 
 
+def _refresh(version: str) -> None:
+    from scripts.api_page.vendored_viewer import FOLDER, ViewerError, refresh
+
+    try:
+        manifest = refresh(_CHECKOUT, version)
+    except ViewerError as error:
+        raise CliError(str(error)) from None
+    tell(f"wrote {manifest['package']} {manifest['version']} to {_CHECKOUT / FOLDER}")
+
+
 def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
     """Return the text of each generated page by its path."""
+    from scripts.api_page.document import as_json, read_document
+    from scripts.api_page.page import render
+
+    document = read_document(checkout)
+    shipped = checkout / "worker" / "api_page" / "files"
     return {
+        shipped / "openapi.json": as_json(document),
+        shipped / "page.html": render(document),
         checkout / "docs" / "settings.md": "\n".join(_settings()),
         checkout / "docs" / "errors.md": "\n".join(_errors()),
     }

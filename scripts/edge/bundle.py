@@ -34,7 +34,7 @@ _MAIN: Final = (
     f"from {ENTRY} import *  # noqa: F403  # the entry says what the runtime looks for\n"
 )
 # Data that portable modules read beside themselves.
-_DATA: Final = ("d1_schema/json/*.json",)
+_DATA: Final = ("d1_schema/json/*.json", "worker/api_page/files/*")
 
 
 class BundleError(Exception):

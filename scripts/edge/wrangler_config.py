@@ -20,10 +20,11 @@ SOURCES: Final = "src"
 """Folder of our modules in the bundle: apart from python_modules/, which wrangler adds itself."""
 MAIN: Final = f"{SOURCES}/main.py"
 
-# Python modules are added by wrangler itself; .json it would leave out (facts/bindings.md G).
+# Python modules are added by wrangler itself; .json and .css it leaves out (facts/bindings.md G).
 _RULES: Final = (
     {"type": "Text", "globs": ["**/*.json"], "fallthrough": True},
     {"type": "Text", "globs": ["**/*.sql"], "fallthrough": True},
+    {"type": "Text", "globs": ["**/*.css"], "fallthrough": True},
 )
 # Rows of these tables are told apart by the key behind them.
 _NAMED_ROWS: Final = {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from durable.edge_socket import socket_pair
@@ -10,6 +11,7 @@ from worker.schema_check import PortableCheck, SchemaCheck
 
 # crypto.getRandomValues fills at most so many bytes at once (Web Cryptography API §10.1.1).
 _DICE_BYTES = 65_536
+_SHIPPED = Path(__file__).parents[1] / "api_page" / "files"
 # Compiled schemas by `$id`: what takes longest to make, kept as long as the isolate lives.
 _CHECKS: dict[str, SchemaCheck] = {}
 # asyncio holds tasks weakly; this keeps them until they are done.
@@ -43,6 +45,11 @@ class EdgeTools:
     def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:
         """Return the checker of *schema*, made once for each `$id`."""
         return _CHECKS.setdefault(schema["$id"], PortableCheck(schema))
+
+    def shipped(self, name: str) -> bytes | None:
+        """Return the file *name* of worker/api_page/files/, or None."""
+        path = _SHIPPED / name
+        return path.read_bytes() if path.is_file() else None
 
     async def pause(self, seconds: float) -> None:
         """Let *seconds* pass."""

@@ -5,10 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from durable.local_socket import LocalSocket, local_pair
 from worker.schema_check import SchemaCheck
+
+_ENTRY = Path(__file__).parent
+_SHIPPED = (_ENTRY.parent / "api_page" / "files", _ENTRY / "viewer")
 
 
 class HostTools:
@@ -32,6 +36,11 @@ class HostTools:
 
             check = self._checks[schema["$id"]] = NativeCheck(schema)
         return check
+
+    def shipped(self, name: str) -> bytes | None:
+        """Return the file *name* of worker/api_page/files/ or of the viewer, or None."""
+        paths = (folder / name for folder in _SHIPPED)
+        return next((path.read_bytes() for path in paths if path.is_file()), None)
 
     async def pause(self, seconds: float) -> None:
         """Let *seconds* pass."""

@@ -1,0 +1,1 @@
+"""The API's description at /openapi.json, and as a page at /docs."""
