@@ -18,6 +18,7 @@ from worker.app import Worker
 from worker.entry.config import Config, ConfigError
 from worker.entry.console.frame import Console
 from worker.entry.console.log_tail import LogTail
+from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
 from worker.entry.host_http import HostRequest, send
 from worker.entry.host_runner import HostRunner
@@ -66,7 +67,7 @@ async def _serve(
             await web.TCPSite(runner, host, port, backlog=1024).start()
         except OSError as error:
             raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-        await _run_until_stopped(worker, opened, f"http://{_url_host(host)}:{port}")
+        await _run_until_stopped(console.crons, opened, f"http://{_url_host(host)}:{port}")
         # No new callers; then sockets, so that the wait below is for plain requests only.
         for site in list(runner.sites):
             await site.stop()
@@ -76,13 +77,13 @@ async def _serve(
         await opened.close()
 
 
-async def _run_until_stopped(worker: Worker, opened: Opened, url: str) -> None:
+async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await opened.actors.start()
-    crons = asyncio.create_task(CronClock(opened.config.crons).run(worker, opened.env))
+    crons = asyncio.create_task(CronClock(opened.config.crons).run(runs, opened.env))
     # What start-up made lives for ever; the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -117,7 +118,8 @@ def make_app(worker: Worker, env: Env, console: Console | None = None) -> web.Ap
     for resource in worker.table.resources.values():
         app.router.add_route("*", resource.path, _door(worker, env, resource))
     if not env.settings.production:
-        app.router.add_route("GET", _CRON_DOOR, _cron_door(worker, env))
+        runs = console.crons if console is not None else RecordedCrons(worker)
+        app.router.add_route("GET", _CRON_DOOR, _cron_door(runs, env))
     app.router.add_route("*", "/{path:.*}", _door(worker, env, None))
     return app
 
@@ -134,13 +136,13 @@ def _door(worker: Worker, env: Env, resource: Resource | None) -> AiohttpHandler
     return door
 
 
-def _cron_door(worker: Worker, env: Env) -> AiohttpHandler:
+def _cron_door(runs: RecordedCrons, env: Env) -> AiohttpHandler:
     """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
 
     async def door(raw: web.Request) -> web.StreamResponse:
         if not _is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
             return web.Response(status=403, text="local only\n")
-        done = await worker.scheduled(raw.query.get("cron", ""), env)
+        done = await runs.scheduled(raw.query.get("cron", ""), env)
         return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
 
     return door

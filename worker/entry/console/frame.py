@@ -34,6 +34,7 @@ from worker.entry.console import (
 from worker.entry.console.csrf import Csrf
 from worker.entry.console.guard import SECURITY_HEADERS, names_of, refusal
 from worker.entry.console.log_tail import LogTail
+from worker.entry.cron_record import RecordedCrons
 from worker.entry.open_env import Opened
 from worker.env import Env
 from worker.limits import MIB
@@ -94,6 +95,7 @@ class Console:
     ) -> None:
         self.opened = opened
         self.worker = worker
+        self.crons = RecordedCrons(worker)
         self.tail = tail
         self.variables = variables
         self.started_at = opened.env.tools.now()
@@ -141,6 +143,7 @@ class Console:
             "now": self.env.tools.now(),
             "version": self.version,
             "worker_name": self.opened.config.name,
+            "host": request.host,
         }
         return templating.render(request, name, status, {**frame, **context})
 

@@ -13,7 +13,9 @@ WAITING_LINES: Final = 2000
 class Watcher:
     """One that follows the log: `take` what has come since the last time."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        """How many lines of this run were taken by this watcher, or were before it, or lost."""
         self._waiting: deque[str] = deque()
         self._lost = 0
         self._news = asyncio.Event()
@@ -42,6 +44,7 @@ class Watcher:
         """Return at most *most* lines, the oldest first, and how many were lost before them."""
         lines = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         lost, self._lost = self._lost, 0
+        self.seen += len(lines) + lost
         if not self._waiting:
             self._news.clear()
         return lines, lost
@@ -54,12 +57,15 @@ class LogTail:
         self._write = write
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._watchers: set[Watcher] = set()
+        self.count = 0
+        """Lines since the start."""
         self.is_closed = False
 
     def write(self, text: str) -> None:
         """Take finished lines; what `open_env` gets as `write_log`."""
         self._write(text)
         lines = text.splitlines()
+        self.count += len(lines)
         self._lines.extend(lines)
         for watcher in self._watchers:
             watcher.offer(lines)
@@ -68,9 +74,21 @@ class LogTail:
         """Return the lines that are kept, the oldest first."""
         return list(self._lines)
 
-    def watch(self) -> Watcher:
-        """Return a watcher that gets every line from here on, until `leave`."""
-        watcher = Watcher()
+    def watch(self, seen: int | None = None) -> Watcher:
+        """
+        Return a watcher that gets every line behind the first *seen*, until `leave`.
+
+        Without *seen*, lines from here on. A number of another run means all that are kept.
+        """
+        if seen is None:
+            seen = self.count
+        elif not 0 <= seen <= self.count:
+            seen = 0
+        # Lines that are kept no longer are passed over.
+        watcher = Watcher(max(seen, self.count - len(self._lines)))
+        behind = self.count - watcher.seen
+        if behind:
+            watcher.offer(self.lines()[-behind:])
         self._watchers.add(watcher)
         return watcher
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from kv.checks import KVError
+from worker.entry.console.kv_pages import namespace_of
+from worker.entry.console.shown import counted, duration, moment
 from worker.routes import Route
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ async def overview(console: "Console", request: web.Request) -> web.StreamRespon
 
 
 def _facts(console: "Console") -> list[tuple[str, str]]:
-    from worker.entry.console.shown import duration, moment
-
     now = console.env.tools.now()
     return [
         ("Edgekeep", console.version),
@@ -70,15 +71,16 @@ def _row(name: str, kind: str, adapter: str, figure: str, path: str) -> dict[str
 
 async def _keys(console: "Console", binding: str) -> str:
     """Count the keys of one page only: a figure must not cost a walk through a large store."""
-    from kv.checks import KVError
-
+    namespace = namespace_of(console, binding)
+    if namespace is None:
+        return "not used by this Worker"
     try:
-        page = await getattr(console.env, binding.lower()).list(limit=_COUNTED_KEYS)
+        page = await namespace.list(limit=_COUNTED_KEYS)
     except KVError:
         return "does not answer"
     count = len(page.keys)
     more = "" if page.list_complete else "more than "
-    return f"{more}{count:,} {'key' if count == 1 else 'keys'}"
+    return more + counted(count, "key")
 
 
 def _areas(resources: Iterable[Any]) -> list[tuple[str, list[Route]]]:

@@ -5,6 +5,7 @@ Escaping for HTML is Jinja's (autoescape); here what HTML lets pass is made visi
 zero-width characters, and the bidirectional ones that reorder a line (Unicode TR 36 §2.5).
 """
 
+import json
 import re
 from typing import Any, Final
 
@@ -84,3 +85,17 @@ def duration(seconds: float) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """Write a number with its noun: "1 key", "1,204 keys"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def as_json(value: Any) -> str:
+    """Write *value* as JSON in one line; it still has to be escaped and `shown`."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def ticked(text: str) -> Markup:
+    """Return a help text for HTML: what stands between backticks is code."""
+    parts = [str(_marked(_ODD, part)) for part in text.split("`")]
+    # Every piece is escaped above; those at odd places stood between backticks.
+    return Markup(  # noqa: S704
+        "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
+    )

@@ -73,6 +73,9 @@ def _environment() -> "jinja2.Environment":
         from_now=shown.from_now,
         duration=shown.duration,
         counted=shown.counted,
+        as_json=shown.as_json,
+        ticked=shown.ticked,
+        twice=lambda value: (value, value),
     )
     for name in environment.list_templates():
         environment.get_template(name)
