@@ -128,6 +128,30 @@ class ImportIdTaken(Conflict):
     code, title = "import_id_taken", "This import id is taken"
 
 
+class RequestTimeout(Problem):
+    """The body did not arrive in the time it may take."""
+
+    status, code, title = 408, "request_timeout", "The upload took too long"
+
+
+class BackupChanged(Conflict):
+    """The backup is not the version that the client replaces; ETag names the one there is."""
+
+    code, title = "backup_changed", "The backup has changed"
+
+
+class BackupInUse(Conflict):
+    """Another upload of this backup is under way."""
+
+    code, title = "backup_in_use", "Another upload is under way"
+
+
+class LengthRequired(Problem):
+    """The body came without its Content-Length."""
+
+    status, code, title = 411, "length_required", "Content-Length is missing"
+
+
 class PayloadTooLarge(Problem):
     """The body, or what it decompresses to, passes the limit."""
 
@@ -138,6 +162,12 @@ class UnsupportedMediaType(Problem):
     """The Content-Type or Content-Encoding is not one this route reads."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class RangeNotSatisfiable(Problem):
+    """Range names a part that is not there."""
+
+    status, code, title = 416, "range_not_satisfiable", "There is no such part"
 
 
 class Unprocessable(Problem):

@@ -27,3 +27,20 @@ IDEMPOTENCY_KEY_CHARS = 255
 RECENT_SIGN_IN_SECONDS = 10 * 60
 # A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
 TICKET_SECONDS = 30
+
+# Backups: less would be an accident, more is for the setting BACKUP_MAX_BYTES (seed §4.3; X16).
+BACKUP_MIN_BYTES = 32
+BACKUP_DEFAULT_MAX_BYTES = 2 * MIB
+# Attachments that one backup may refer to.
+BACKUP_KEEPS = 16
+# An upload gives a sign of life this often; one that was silent for longer is over.
+BACKUP_TOUCH_SECONDS = 5
+BACKUP_SILENCE_SECONDS = 20
+# An upload may take a minute, and as long as its bytes need on a slow line.
+UPLOAD_SECONDS = 60
+UPLOAD_BYTES_PER_SECOND = 64 * KIB
+# Older than the longest upload: what then belongs to nothing is an orphan.
+ORPHAN_SECONDS = 3600
+
+ATTACHMENT_MAX_BYTES = 50 * MIB
+ATTACHMENT_SECONDS = 30 * 24 * 3600

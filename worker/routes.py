@@ -13,6 +13,9 @@ from urllib.parse import unquote
 from durable.contract import DurableObject
 from worker import deployment
 from worker.api_page import doors as api_page
+from worker.backup import api as backup
+from worker.backup import attachments
+from worker.backup.sweep import sweep as sweep_backups
 from worker.caller import ANYONE, Caller, Who
 from worker.env import Env
 from worker.errors import NotOpenYet
@@ -54,6 +57,7 @@ def _planned(area: str, *doors: str) -> list[Route]:
 
 
 IMPORT = Who("profiles:import")
+BACKUP = Who(person=True, audience="backup")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", deployment.healthz, ANYONE, "The process answers."),
@@ -125,7 +129,12 @@ ROUTES: tuple[Route, ...] = (
         "GET /electric/v1/user_storage",
         "GET /electric/v1/user_storage/{user_hash}",
     ),
-    *_planned("backup", "POST,GET,DELETE /v1/backup"),
+    Route("POST", "/v1/backup", backup.put_backup, BACKUP, "Store the encrypted backup."),
+    Route("GET", "/v1/backup", backup.get_backup, BACKUP, "Read the encrypted backup."),
+    Route("DELETE", "/v1/backup", backup.delete_backup, BACKUP, "Delete the encrypted backup."),
+    Route("POST", "/v1/attachments", attachments.add, BACKUP, "Store an opaque file."),
+    Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP, "Read an opaque file."),
+    Route("DELETE", "/v1/attachments/{id}", attachments.remove, BACKUP, "Delete one's own."),
     *_planned(
         "relay",
         "POST /auth/register",
@@ -157,6 +166,7 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 # What runs by the clock: the cron expressions of wrangler_compat.toml.
 SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
     "17 3 * * *": deployment.tidy_database,
+    "43 * * * *": sweep_backups,
 }
 
 

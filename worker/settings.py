@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.codec import unb64url
-from worker.limits import MIB
+from worker.limits import BACKUP_DEFAULT_MAX_BYTES, MIB
 
 Kind = Literal["integer", "choice", "list", "url", "key", "keyring"]
 
@@ -99,6 +99,12 @@ SETTINGS = (
         "Where people reach this deployment: goes into links, and its pages may use cookies.",
     ),
     Setting(
+        "BACKUP_MAX_BYTES",
+        "integer",
+        str(BACKUP_DEFAULT_MAX_BYTES),
+        "Largest encrypted backup in bytes.",
+    ),
+    Setting(
         "CORS_ORIGINS",
         "list",
         "",
@@ -146,6 +152,7 @@ class Settings:
     access_token_minutes: int
     refresh_token_days: int
     public_url: str
+    backup_max_bytes: int
     cors_origins: tuple[str, ...]
     faults: tuple[str, ...]
     signing_keys: Keyring

@@ -1,0 +1,139 @@
+"""
+BackupRepository: the slots in D1. Every step is one statement, so that D1 decides every race.
+
+An upload is: `reserve` (nobody else begins), the blob goes to a fresh key, `commit` (only if the
+reservation still stands). A reservation without a sign of life is taken over; whoever lost it fails
+at `commit`, and never overwrites (facts/seeds.md X15).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from d1_schema.contract import D1Statement
+from worker.env import Env
+from worker.limits import ATTACHMENT_SECONDS, BACKUP_SILENCE_SECONDS
+
+_SLOT = "SELECT * FROM backups WHERE account_id = ?"
+# The row of a slot that was never used is made here; a SELECT lets the condition decide that too.
+_RESERVE = """
+INSERT INTO backups (account_id, version, pending_key, pending_at)
+SELECT ?1, 0, ?2, ?3 WHERE ?4 IS NULL OR EXISTS (SELECT 1 FROM backups WHERE account_id = ?1)
+ON CONFLICT (account_id) DO UPDATE SET pending_key = ?2, pending_at = ?3
+WHERE (CASE WHEN object_key IS NULL THEN ?4 IS NULL ELSE version = ?4 END)
+    AND (pending_key IS NULL OR pending_at < ?5)
+RETURNING object_key
+"""
+_TOUCH = "UPDATE backups SET pending_at = ?2 WHERE pending_key = ?1"
+_RELEASE = "UPDATE backups SET pending_key = NULL, pending_at = NULL WHERE pending_key = ?"
+_COMMIT = """
+UPDATE backups SET version = version + 1, object_key = pending_key, size = ?2, sha256 = ?3,
+    updated_at = ?4, pending_key = NULL, pending_at = NULL
+WHERE pending_key = ?1 RETURNING version, updated_at
+"""
+_DELETE = """
+UPDATE backups SET version = version + 1, object_key = NULL, size = NULL, sha256 = NULL,
+    updated_at = NULL, pending_key = NULL, pending_at = NULL
+WHERE account_id = ?1 AND object_key = ?2 AND (pending_key IS NULL OR pending_at < ?3)
+"""
+# What the backup refers to does not expire; what it no longer refers to begins to.
+_KEEP = """
+UPDATE attachments SET expires_at =
+    CASE WHEN id IN (SELECT value FROM json_each(?3)) THEN NULL ELSE ifnull(expires_at, ?4) END
+WHERE account_id = ?1
+    AND EXISTS (SELECT 1 FROM backups WHERE account_id = ?1 AND object_key IS ?2)
+"""
+_USED = """
+SELECT object_key, pending_key FROM backups
+WHERE object_key IN (SELECT value FROM json_each(?1)) OR pending_key IN
+    (SELECT value FROM json_each(?1))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The right to upload to *key*; *old_key* is the blob that counts meanwhile, if any."""
+
+    account_id: str
+    key: str
+    old_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One account's backup: *object_key* None means that there is none (it was deleted)."""
+
+    version: int
+    object_key: str | None
+    size: int
+    sha256: str
+    updated_at: int
+
+
+class BackupRepository:
+    """The slots of one deployment."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._db = env.db
+
+    async def slot(self, account_id: str) -> Slot | None:
+        """Return the slot of an account; None when it was never used."""
+        row: dict[str, Any] | None = await self._db.prepare(_SLOT).bind(account_id).first()
+        if row is None:
+            return None
+        return Slot(
+            row["version"],
+            row["object_key"],
+            row["size"] or 0,
+            row["sha256"] or "",
+            row["updated_at"] or 0,
+        )
+
+    async def reserve(self, account_id: str, key: str, expected: int | None) -> Reservation | None:
+        """Begin an upload to *key*; None when *expected* is not the state, or another is at it."""
+        values = (account_id, key, self._env.now_ms(), expected, self._silent_since)
+        row = await self._db.prepare(_RESERVE).bind(*values).first()
+        return None if row is None else Reservation(account_id, key, row["object_key"])
+
+    async def touch(self, key: str) -> None:
+        """Give a sign of life of the upload to *key*."""
+        await self._db.prepare(_TOUCH).bind(key, self._env.now_ms()).run()
+
+    async def release(self, key: str) -> bool:
+        """Give up the upload to *key*; False when it was no longer reserved (or was committed)."""
+        done = await self._db.prepare(_RELEASE).bind(key).run()
+        return done.meta.changes == 1
+
+    async def commit(
+        self, held: Reservation, size: int, sha256: str, keeps: Sequence[str]
+    ) -> Slot | None:
+        """Let the uploaded blob count, with what it keeps; None when the reservation was lost."""
+        values = (held.key, size, sha256, self._env.now_ms())
+        commit = self._db.prepare(_COMMIT).bind(*values)
+        keep = self._keep(held.account_id, held.key, keeps)
+        rows = (await self._db.batch([commit, keep]))[0].results
+        if not rows:
+            return None
+        return Slot(rows[0]["version"], held.key, size, sha256, rows[0]["updated_at"])
+
+    async def delete(self, account_id: str, object_key: str) -> bool:
+        """Empty the slot if it still holds *object_key* and nobody is uploading."""
+        delete = self._db.prepare(_DELETE).bind(account_id, object_key, self._silent_since)
+        done = await self._db.batch([delete, self._keep(account_id, None, ())])
+        return done[0].meta.changes == 1
+
+    async def in_use(self, keys_json: str) -> set[str]:
+        """Return those of the keys in *keys_json* (a JSON list) that count or are being written."""
+        rows = (await self._db.prepare(_USED).bind(keys_json).all()).results
+        return {key for row in rows for key in row.values() if key is not None}
+
+    @property
+    def _silent_since(self) -> int:
+        """Uploads that gave no sign of life since then are over."""
+        return self._env.now_ms() - BACKUP_SILENCE_SECONDS * 1000
+
+    def _keep(self, account_id: str, object_key: str | None, keeps: Sequence[str]) -> D1Statement:
+        ends = self._env.now_ms() + ATTACHMENT_SECONDS * 1000
+        return self._db.prepare(_KEEP).bind(account_id, object_key, json.dumps(keeps), ends)
