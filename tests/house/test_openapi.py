@@ -1,16 +1,19 @@
 """openapi.yaml and the route table tell the same story."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
+from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from worker.errors import Problem
 from worker.routes import ROUTES
 
-DOCUMENT: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[2] / "openapi.yaml").read_text(encoding="utf-8")
-)
+ROOT = Path(__file__).parents[2]
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text(encoding="utf-8"))
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -51,6 +54,45 @@ def test_every_status_that_is_described_can_be_given() -> None:
         assert refusals <= given
 
 
+def test_the_document_is_valid_openapi() -> None:
+    """It satisfies the official schema of OpenAPI 3.1, and each schema in it is one."""
+    faults = [
+        f"{error.json_path}: {error.message[:200]}"
+        for error in jsonschema.Draft202012Validator(OPENAPI_31).iter_errors(DOCUMENT)
+    ]
+
+    assert faults == []
+    for schema in _schemas(DOCUMENT):
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_parameter_of_a_path_is_described() -> None:
+    """A segment in braces has a required parameter of its name, and no other path parameter is."""
+    for (method, path), operation in _operations().items():
+        common = DOCUMENT["paths"][path].get("parameters", [])
+        given = [_followed(one) for one in (*common, *operation.get("parameters", []))]
+        in_path = {one["name"]: one for one in given if one["in"] == "path"}
+        assert set(in_path) == set(re.findall(r"{(\w+)}", path)), f"{method} {path}"
+        assert all(one["required"] is True and "schema" in one for one in in_path.values())
+
+
+def test_every_door_has_a_described_area() -> None:
+    """Tags are those of the list at the top, so that the page has a section for each door."""
+    areas = {tag["name"] for tag in DOCUMENT["tags"]}
+
+    for operation in _operations().values():
+        assert len(operation["tags"]) == 1
+        assert set(operation["tags"]) <= areas
+
+
+def test_the_document_has_the_version_of_the_package() -> None:
+    """Readers see which version they look at; addresses are relative to where it was read."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert DOCUMENT["info"]["version"] == project["version"]
+    assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
+
+
 def test_references_lead_somewhere() -> None:
     """No `$ref` is broken, and operation ids are unique."""
     for reference in _references(DOCUMENT):
@@ -71,4 +113,24 @@ def _references(value: Any) -> list[str]:
         return own + [found for child in value.values() for found in _references(child)]
     if isinstance(value, list):
         return [found for child in value for found in _references(child)]
+    return []
+
+
+def _followed(value: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    place: Any = DOCUMENT
+    for step in value["$ref"].removeprefix("#/").split("/"):
+        place = place[step]
+    return _followed(place)
+
+
+def _schemas(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        own = [value["schema"]] if "schema" in value else []
+        named = value.get("schemas")
+        own += list(named.values()) if isinstance(named, dict) else []
+        return own + [found for child in value.values() for found in _schemas(child)]
+    if isinstance(value, list):
+        return [found for child in value for found in _schemas(child)]
     return []
