@@ -44,11 +44,11 @@ class KVError(Exception):
 class KVUnavailable(KVError):  # noqa: N818 - a state of the store, as KVError is Cloudflare's name
     """The store does not answer now; whether a write of that moment was kept is not known."""
 
-    def __init__(self, operation: str) -> None:
-        super().__init__(operation, 503, "The store is not available")
+    def __init__(self, operation: str, text: str = "The store is not available") -> None:
+        super().__init__(operation, 503, text)
 
-    def __reduce__(self) -> tuple[type["KVUnavailable"], tuple[str]]:  # type: ignore[override]
-        return KVUnavailable, (self.operation,)
+    def __reduce__(self) -> tuple[type["KVUnavailable"], tuple[str, str]]:  # type: ignore[override]
+        return KVUnavailable, (self.operation, self.text)
 
 
 def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:

@@ -43,10 +43,18 @@ class Stores:
         """Open the KV namespace *binding*; raises `ConfigError`."""
         self._need(binding, self.config.kv, "kv_namespaces")
         if url := self.variables.get(KV_VARIABLE):
-            raise ConfigError(f"{KV_VARIABLE} names {url.partition(':')[0]}: not known.")
+            return await self._namespace_on_redis(url, binding)
         from kv.embedded import open_namespace
 
         return await open_namespace(self._file("kv", f"{binding}.sqlite"), self.clock)
+
+    async def _namespace_on_redis(self, url: str, binding: str) -> KVNamespace:
+        from kv.redis import RedisStartError, open_namespace
+
+        try:
+            return await open_namespace(url, binding, self.clock)
+        except RedisStartError as error:
+            raise ConfigError(f"{KV_VARIABLE}: {error}") from None
 
     async def database(self, binding: str) -> D1Database:
         """Open the D1 database *binding*; raises `ConfigError`."""
