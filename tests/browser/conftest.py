@@ -1,0 +1,202 @@
+"""
+Fixtures of the browser tests: Debian's Chromium, driven by playwright, against a real host.
+
+The host is a child process over a seeded state (tests/browser/seeding.py), one for all tests here:
+each test changes only what it made itself. A page that breaks its own Content-Security-Policy or
+writes an error to the browser's console fails its test.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.browser.seeding import seed
+from tests.support.running_host import ROOT, SECRETS
+
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without the last ones Chromium looks for Google's hosts, which a closed network refuses.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_PATIENCE_MS = 10_000
+_START_SECONDS = 20
+# Screenshots are for a person who looks: CONSOLE_SHOTS=/tmp/console_shots
+_SHOTS = os.environ.get("CONSOLE_SHOTS", "")
+
+OpenPage = Callable[..., Page]
+
+
+@dataclass(slots=True)
+class ConsoleHost:
+    """A child host at *url*."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def get(self, path: str) -> int:
+        """GET *path* without a browser; returns the status."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium; without one the tests skip at home and fail in CI."""
+    found = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
+    if found is None:
+        reason = "there is no Chromium here: apt-get install chromium"
+        if "CI" in os.environ:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="package")
+def console_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleHost]:
+    """A host that runs in a process of its own, over a seeded state."""
+    place = tmp_path_factory.mktemp("console")
+    seed(place / "state")
+    with start_host(place) as running:
+        yield running
+
+
+@dataclass(slots=True)
+class start_host:  # noqa: N801 - used as a function
+    """Run a host over PLACE/state until the block ends (a context manager)."""
+
+    place: Path
+    _running: ConsoleHost | None = None
+
+    def __enter__(self) -> ConsoleHost:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        log = (self.place / "log.ndjson").open("ab")
+        said = (self.place / "said.txt").open("ab")
+        with log, said:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "scripts.cli.main", "dev"),
+                    *("--port", str(port), "--state", str(self.place / "state")),
+                ],
+                cwd=ROOT,
+                env={**os.environ, **SECRETS},
+                stdout=log,
+                stderr=said,
+            )
+        self._running = ConsoleHost(f"http://127.0.0.1:{port}", process)
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                if self._running.get("/healthz") == 200:
+                    return self._running
+            except OSError:
+                time.sleep(0.02)
+        process.kill()
+        process.wait()
+        pytest.fail(f"the host did not start: {(self.place / 'said.txt').read_text()}")
+
+    def __exit__(self, *_: object) -> None:
+        assert self._running is not None
+        process = self._running.process
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=15) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@dataclass(slots=True)
+class Complaints:
+    """What the browser complained of; a test that expects a refusal clears `texts`."""
+
+    texts: list[str]
+
+    def listen(self, page: Page) -> None:
+        """Note errors and violations of *page*."""
+
+        def said(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                self.texts.append(f"{page.url}: {message.text}")
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: self.texts.append(f"{page.url}: {error}"))
+        page.on("dialog", lambda dialog: self.texts.append(f"{page.url}: dialog {dialog.message}"))
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """What the browser complains of during the test; it must be nothing in the end."""
+    noted = Complaints([])
+    yield noted
+    assert noted.texts == []
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, console_host: ConsoleHost, complaints: Complaints
+) -> Iterator[OpenPage]:
+    """
+    Return a function that opens a page in a fresh profile; options are those of `new_context`.
+
+    For example `open_page(java_script_enabled=False)`, `open_page(color_scheme="dark")`,
+    `open_page(viewport={"width": 360, "height": 740})`.
+    """
+    with ExitStack() as opened:
+
+        def opening(**options: Any) -> Page:
+            context = browser.new_context(base_url=console_host.url, **options)
+            opened.callback(context.close)
+            context.set_default_timeout(_PATIENCE_MS)
+            page = context.new_page()
+            complaints.listen(page)
+            return page
+
+        yield opening
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    """A page in a fresh profile."""
+    return open_page()
+
+
+@pytest.fixture
+def shoot() -> Callable[[Page, str], None]:
+    """Return a function that keeps a screenshot under a name, when CONSOLE_SHOTS says where."""
+
+    def shooting(page: Page, name: str) -> None:
+        if _SHOTS:
+            page.screenshot(path=Path(_SHOTS) / f"{name}.png", full_page=True)
+
+    return shooting
