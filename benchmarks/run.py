@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import doors, figures, imports, startup
+from benchmarks import doors, figures, imports, redis_store, startup
 from benchmarks.figures import Figure
 from benchmarks.load import LoadError
 from benchmarks.plan import QUICK, Plan
@@ -28,6 +28,8 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Figure]]] = {
     "kv_write": doors.kv_write,
     "object_counter": doors.object_counter,
     "import_http": imports.import_http,
+    "redis_profile_get": redis_store.redis_profile_get,
+    "redis_import": redis_store.redis_import,
     "startup": startup.startup,
 }
 
