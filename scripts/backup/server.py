@@ -31,6 +31,8 @@ _TRY_AGAIN = (429, 502, 503, 504)
 _BLOCK = 1 << 16
 _PROBLEM_BYTES = 1 << 16
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,15})"?')
+# An attachment id as this server makes them: the header takes no other.
+_SERVERS_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _BACKUP = "v1/backup"
 
 
@@ -78,9 +80,13 @@ class Server:
 
         return await self._absent_is_none(self._call("GET", _BACKUP, read))
 
-    async def store(self, blob: bytes, over: int | None, progress: Progress = quiet) -> int:
+    async def store(
+        self, blob: bytes, over: int | None, keeps: str = "", progress: Progress = quiet
+    ) -> int:
         """
         Store *blob* over version *over* (None: there is none yet); return its version.
+
+        *keeps* is the attachment it refers to: the server keeps that as long as the backup.
 
         Raises `Conflict` when the server has another version, which may be this very blob after an
         answer was lost: compare what it has.
@@ -97,6 +103,8 @@ class Server:
                 raise Conflict("The backup changed meanwhile.", version)
 
         headers = {"Content-Type": "application/octet-stream", **_if_match(over)}
+        if _SERVERS_ID.fullmatch(keeps):
+            headers["X-Backup-Attachments"] = keeps
         return await self._call("POST", _BACKUP, read, headers, blob, progress, unchanged)
 
     async def remove(self, version: int) -> None:

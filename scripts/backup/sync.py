@@ -125,7 +125,9 @@ class Backup:
             blob = await self._seal(machine, payload, password)
             over = remote.version if remote else None
             try:
-                version = await self._server.store(blob, over, progress)
+                version = await self._server.store(
+                    blob, over, payload.profile.attachment_id, progress
+                )
             except Conflict:
                 remote = await self._server.fetch()
                 if remote is None or remote.blob != blob:

@@ -35,6 +35,7 @@ _VERBS = {
     "export": ("profiles_export", "export every profile as NDJSON"),
     "profiles": ("profiles_read", "read, list, count and move profiles"),
     "token": ("access", "print an access token for this machine"),
+    "backup": ("backup", "keep identity and contacts in an encrypted backup"),
     "kv": ("kv_verbs", "look into and touch KV namespaces"),
     "d1": ("d1_verbs", "run SQL and migrations on D1 databases"),
     "r2": ("r2_verbs", "look into and touch R2 buckets"),
