@@ -44,9 +44,7 @@ def test_nothing_lies_beside_the_viewer_that_is_not_named() -> None:
 def test_every_file_of_the_page_is_shipped_somewhere() -> None:
     """What /docs/{file} may name lies at the core, or beside the viewer on a host."""
     missing = [
-        name
-        for name in PAGE_FILES
-        if not ((SHIPPED / name).is_file() or (VIEWER / name).is_file())
+        name for name in PAGE_FILES if not ((SHIPPED / name).is_file() or (VIEWER / name).is_file())
     ]
 
     assert missing == []
