@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kv.checks import MAX_METADATA_BYTES, KVError, check_key
 from kv.contract import KVNamespace, KVPut
-from kv.embedded import open_namespace
+from tests.bindings.adapters import KV_ADAPTERS, Clock
 
 START = 1_800_000_000.0
 
@@ -27,21 +28,15 @@ json_values = st.recursive(
 )
 
 
-class Clock:
-    """Seconds, as the example sets them."""
-
-    now = START
-
-    def __call__(self) -> float:
-        return self.now
+on_each_adapter = pytest.mark.parametrize("adapter", KV_ADAPTERS)
 
 
-def in_namespace(work: Callable[[KVNamespace, Clock], Awaitable[None]]) -> None:
-    """Run *work* with an empty namespace."""
+def in_namespace(adapter: str, work: Callable[[KVNamespace, Clock], Awaitable[None]]) -> None:
+    """Run *work* with an empty namespace of *adapter*."""
 
     async def main(folder: Path) -> None:
-        clock = Clock()
-        kv = await open_namespace(folder / "kv.sqlite", clock)
+        clock = Clock(START)
+        kv = await KV_ADAPTERS[adapter](folder, clock)
         try:
             await work(kv, clock)
         finally:
@@ -51,13 +46,16 @@ def in_namespace(work: Callable[[KVNamespace, Clock], Awaitable[None]]) -> None:
         asyncio.run(main(Path(folder)))
 
 
+@on_each_adapter
 @settings(max_examples=25, deadline=None)
 @given(
     names=st.sets(keys, max_size=25),
     prefix=st.text("ab/é", max_size=2),
     limits=st.lists(st.integers(1, 7), min_size=1, max_size=5),
 )
-def test_pages_are_all_keys_in_byte_order(names: set[str], prefix: str, limits: list[int]) -> None:
+def test_pages_are_all_keys_in_byte_order(
+    adapter: str, names: set[str], prefix: str, limits: list[int]
+) -> None:
     """However the limit changes from page to page, each key comes once, in UTF-8 order."""
     stored = {*names, *(prefix + name for name in list(names)[:10])}
 
@@ -77,15 +75,18 @@ def test_pages_are_all_keys_in_byte_order(names: set[str], prefix: str, limits: 
         wanted = [name for name in stored if name.startswith(prefix)]
         assert found == sorted(wanted, key=str.encode)
 
-    in_namespace(work)
+    in_namespace(adapter, work)
 
 
+@on_each_adapter
 @settings(max_examples=25, deadline=None)
 @given(
     ttls=st.dictionaries(keys, st.integers(60, 400), min_size=1, max_size=8),
     moments=st.lists(st.floats(0, 500), min_size=1, max_size=6).map(sorted),
 )
-def test_an_entry_lives_exactly_until_its_end(ttls: dict[str, int], moments: list[float]) -> None:
+def test_an_entry_lives_exactly_until_its_end(
+    adapter: str, ttls: dict[str, int], moments: list[float]
+) -> None:
     """At each moment, get, bulk get and list agree: there before the end, gone from it on."""
 
     async def work(kv: KVNamespace, clock: Clock) -> None:
@@ -100,9 +101,10 @@ def test_an_entry_lives_exactly_until_its_end(ttls: dict[str, int], moments: lis
             for name in ttls:
                 assert (await kv.get(name) is not None) == (name in living)
 
-    in_namespace(work)
+    in_namespace(adapter, work)
 
 
+@on_each_adapter
 @settings(max_examples=30, deadline=None)
 @given(
     entries=st.dictionaries(
@@ -110,7 +112,9 @@ def test_an_entry_lives_exactly_until_its_end(ttls: dict[str, int], moments: lis
     ),
     is_bulk=st.booleans(),
 )
-def test_what_goes_in_comes_out(entries: dict[str, tuple[bytes | str, Any]], is_bulk: bool) -> None:
+def test_what_goes_in_comes_out(
+    adapter: str, entries: dict[str, tuple[bytes | str, Any]], is_bulk: bool
+) -> None:
     """Values byte for byte, metadata as JSON, by put and by put_many alike."""
     puts = [
         KVPut(name, value, metadata=metadata)
@@ -131,7 +135,51 @@ def test_what_goes_in_comes_out(entries: dict[str, tuple[bytes | str, Any]], is_
             assert found.metadata == put.metadata
             assert type(found.metadata) is type(put.metadata)
 
-    in_namespace(work)
+    in_namespace(adapter, work)
+
+
+short = st.text("ab", min_size=1, max_size=3)
+
+
+@on_each_adapter
+@settings(max_examples=30, deadline=None)
+@given(
+    stored=st.sets(short, max_size=14),
+    steps=st.lists(
+        st.lists(st.tuples(st.sampled_from(["put", "delete", "end"]), short), max_size=3),
+        max_size=8,
+    ),
+    limit=st.integers(1, 4),
+)
+def test_a_list_is_stable_while_keys_come_and_go(
+    adapter: str, stored: set[str], steps: list[list[tuple[str, str]]], limit: int
+) -> None:
+    """What is there all the time comes exactly once and in order; nothing that never was comes."""
+
+    async def work(kv: KVNamespace, clock: Clock) -> None:
+        await kv.put_many(KVPut(name, "") for name in stored)
+        always, ever = set(stored), set(stored)
+        found: list[str] = []
+        cursor = None
+        changes = iter(steps)
+        while True:
+            page = await kv.list(limit=limit, cursor=cursor)
+            found += [key.name for key in page.keys]
+            if page.list_complete:
+                break
+            cursor = page.cursor
+            for kind, name in next(changes, []):
+                always.discard(name)
+                if kind == "delete":
+                    await kv.delete(name)
+                    continue
+                ever.add(name)
+                await kv.put(name, "", expiration_ttl=60 if kind == "end" else None)
+                clock.now += 61 if kind == "end" else 0
+        assert found == sorted(set(found))
+        assert always <= set(found) <= ever
+
+    in_namespace(adapter, work)
 
 
 @given(st.text(max_size=600))
