@@ -1,4 +1,7 @@
-"""Every size limit of the Worker, with unit and reason. (What may be tuned is a setting.)"""
+"""Every size and rate limit of the Worker, with its unit and reason. (What may be tuned is a setting.)"""
+
+from dataclasses import dataclass
+from typing import Literal
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -44,3 +47,55 @@ ORPHAN_SECONDS = 3600
 
 ATTACHMENT_MAX_BYTES = 50 * MIB
 ATTACHMENT_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """
+    How often one address, or one account, may do something: *burst* at once, *per_second* for long.
+
+    *exact* rows are counted in one place for the whole deployment; the others where a request is
+    served (one host, one location of the platform), which is cheap and good enough against floods.
+    """
+
+    name: str
+    per_second: float
+    burst: int
+    by: Literal["address", "account"]
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """
+    How failed sign-ins slow down the next: after *free* of them a wait of *first_wait* seconds,
+    doubled with each, at most *longest_wait*. One is forgotten every *forget_seconds*, so nobody is
+    locked out for ever.
+    """
+
+    name: str
+    free: int
+    first_wait: float
+    longest_wait: float
+    forget_seconds: float
+
+
+# Every request, by address. The seeds' relay had 10/s, burst 20 (facts/seeds.md §2.004); one
+# address is often a household or an office, and pages of a browser ask in bursts.
+GENERAL = RateLimit("general", 50, 200, "address")
+# Doors that sign in, sign up or send mail. The relay's 1/s, burst 3 refused its own users (there).
+SIGN_IN = RateLimit("sign_in", 1, 10, "address", exact=True)
+# Doors that write: the relay's numbers, by account.
+WRITES = RateLimit("writes", 10, 20, "account")
+RATE_LIMITS = (GENERAL, SIGN_IN, WRITES)
+
+# One name from one address; one name from everywhere; one address with all names.
+SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)
+SIGN_IN_NAME = SlowDown("sign_in_name", 20, 1, 60, 60)
+SIGN_IN_ADDRESS = SlowDown("sign_in_address", 50, 1, 60, 30)
+SLOW_DOWNS = (SIGN_IN_PAIR, SIGN_IN_NAME, SIGN_IN_ADDRESS)
+# From where a name signed in well, it is not held up by what others do with it from elsewhere.
+SIGN_IN_TRUST_SECONDS = 30 * 24 * 3600
+
+# How many addresses and accounts one process remembers for each row; the longest unused leave.
+RATE_KEYS = 50_000

@@ -8,6 +8,7 @@ same table into aiohttp routes (a test holds the two together).
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import unquote
 
 from durable.contract import DurableObject
@@ -20,6 +21,7 @@ from worker.caller import ANYONE, Caller, Who
 from worker.env import Env
 from worker.errors import NotOpenYet
 from worker.idempotency import IdempotencyBox
+from worker.limits import SIGN_IN, WRITES, RateLimit
 from worker.profiles import api as profiles
 from worker.profiles.import_room import ImportRoom
 from worker.web import Request, Response
@@ -32,7 +34,8 @@ class Route:
     """
     One door. *path* segments in braces are parameters.
 
-    *summary* is the line that documentation shows. *planned* doors answer 501.
+    *summary* is the line that documentation shows. *planned* doors answer 501. *limit* holds beside
+    the general one. *cors* "any": pages of every origin may call, without credentials.
     """
 
     method: str
@@ -41,16 +44,18 @@ class Route:
     who: Who
     summary: str
     planned: bool = False
+    limit: RateLimit | None = None
+    cors: Literal["listed", "any"] = "listed"
 
 
 async def _planned_door(request: Request, caller: Caller, env: Env) -> Response:
     raise NotOpenYet("This door is planned; nothing stands behind it in this version.")
 
 
-def _planned(area: str, *doors: str) -> list[Route]:
+def _planned(area: str, *doors: str, limit: RateLimit | None = None) -> list[Route]:
     """Doors of an area that opens in a later version: "METHOD[,METHOD] /path"."""
     return [
-        Route(method, path, _planned_door, ANYONE, area, planned=True)
+        Route(method, path, _planned_door, ANYONE, area, planned=True, limit=limit)
         for methods, path in (door.split(" ") for door in doors)
         for method in methods.split(",")
     ]
@@ -88,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
     *_planned(
         "accounts",
         "POST /v1/users",
-        "POST,DELETE /v1/sessions",
+        "POST /v1/sessions",
         "POST /v1/sessions/refresh",
         "POST /api/auth/magic-link",
         "GET /api/auth/magic-link/verify",
@@ -97,11 +102,16 @@ ROUTES: tuple[Route, ...] = (
         "GET /auth/link",
         "GET /api/auth/start/{provider}",
         "GET /api/auth/callback/{provider}",
-        "GET /api/auth/session",
-        "POST /api/auth/signout",
         "POST /api/auth/exchange/{provider}",
         "POST /api/auth/github/device-code",
         "POST /api/auth/github/device-token",
+        limit=SIGN_IN,
+    ),
+    *_planned(
+        "accounts",
+        "DELETE /v1/sessions",
+        "GET /api/auth/session",
+        "POST /api/auth/signout",
         "POST /api/replication/token",
     ),
     *_planned("profiles", "POST /bulk/import"),
@@ -129,16 +139,19 @@ ROUTES: tuple[Route, ...] = (
         "GET /electric/v1/user_storage",
         "GET /electric/v1/user_storage/{user_hash}",
     ),
-    Route("POST", "/v1/backup", backup.put_backup, BACKUP, "Store the encrypted backup."),
+    Route(
+        "POST", "/v1/backup", backup.put_backup, BACKUP, "Store the encrypted backup.", limit=WRITES
+    ),
     Route("GET", "/v1/backup", backup.get_backup, BACKUP, "Read the encrypted backup."),
     Route("DELETE", "/v1/backup", backup.delete_backup, BACKUP, "Delete the encrypted backup."),
-    Route("POST", "/v1/attachments", attachments.add, BACKUP, "Store an opaque file."),
+    Route(
+        "POST", "/v1/attachments", attachments.add, BACKUP, "Store an opaque file.", limit=WRITES
+    ),
     Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP, "Read an opaque file."),
     Route("DELETE", "/v1/attachments/{id}", attachments.remove, BACKUP, "Delete one's own."),
+    *_planned("relay", "POST /auth/register", "POST /auth/login", limit=SIGN_IN),
     *_planned(
         "relay",
-        "POST /auth/register",
-        "POST /auth/login",
         "POST /keys",
         "GET /keys/{username}",
         "PUT /v1/keys",
