@@ -1,4 +1,4 @@
-"""The page at /docs in a browser: text without scripts, the viewer with them, nothing from outside."""
+"""/docs in a browser: text without scripts, the viewer with them, nothing from outside."""
 
 import time
 from collections.abc import Callable
