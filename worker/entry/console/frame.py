@@ -142,7 +142,6 @@ class Console:
             "notices": self._notices.pop(self._csrf.visit(request), []),
             "now": self.env.tools.now(),
             "version": self.version,
-            "worker_name": self.opened.config.name,
             "host": request.host,
         }
         return templating.render(request, name, status, {**frame, **context})
@@ -208,8 +207,7 @@ class Console:
                 answer = await self._answer(page, request)
                 self._csrf.keep(request, answer)
             if not answer.prepared:
-                for name, value in SECURITY_HEADERS.items():
-                    answer.headers.setdefault(name, value)
+                answer.headers.update(SECURITY_HEADERS)
             return answer
 
         return door
@@ -219,7 +217,7 @@ class Console:
             return await page(self, request)
         except web.HTTPException as error:
             if error.status < 400:
-                raise
+                return web.Response(status=error.status, headers=error.headers)
             return self.refuse(request, error.status, error.text or error.reason)
         except (KVUnavailable, R2Unavailable) as error:
             self.env.log.error("store_unavailable", error)

@@ -66,6 +66,7 @@ async def value(console: "Console", request: web.Request) -> web.StreamResponse:
         key=key,
         entry=entry,
         metadata=metadata,
+        is_editable=form_of(key, data, metadata, None) is not None,
         view=await value_view(data, request.query.get("as", "")),
         views=[(_href(_path(binding, "value"), key=key, **{"as": name}), name) for name in VIEWS],
     )

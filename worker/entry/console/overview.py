@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from kv.checks import KVError
+from worker.caller import Who
 from worker.entry.console.kv_pages import namespace_of
 from worker.entry.console.shown import counted, duration, moment
 from worker.routes import Route
@@ -29,6 +30,7 @@ async def overview(console: "Console", request: web.Request) -> web.StreamRespon
         facts=_facts(console),
         bindings=await _bindings(console),
         faults=opened.env.settings.faults,
+        who=who_may_call,
         areas=_areas(console.worker.table.resources.values()),
         errors=_errors(console.tail.lines()),
     )
@@ -55,7 +57,8 @@ async def _bindings(console: "Console") -> list[dict[str, str]]:
         for name in config.kv
     ]
     for bound in config.d1:
-        figure = f"{len(opened.migrated)} migrations applied at this start"
+        fresh = counted(len(opened.migrated), "migration")
+        figure = f"{fresh} applied at this start" if opened.migrated else "migrations up to date"
         rows.append(_row(bound.binding, "D1", "embedded", figure, f"/d1/{bound.binding}"))
     for name, bucket in config.r2.items():
         rows.append(_row(name, "R2", r2_adapter, f"bucket {bucket}", f"/r2/{name}"))
@@ -92,6 +95,18 @@ def _areas(resources: Iterable[Any]) -> list[tuple[str, list[Route]]]:
         if route.planned:
             planned.setdefault(route.summary, []).append(route)
     return [("Open doors", open_doors), *planned.items()]
+
+
+def who_may_call(who: Who) -> str:
+    """Say for people whom a door lets in; code stands between backticks."""
+    terms = []
+    if who.audience != "api":
+        terms.append(f"a token for `{who.audience}`")
+    if who.scope:
+        terms.append(f"scope `{who.scope}`")
+    if who.recent or who.person:
+        terms.append("signed in a moment ago" if who.recent else "signed in")
+    return ", ".join(terms) or "anyone"
 
 
 def _errors(lines: list[str]) -> list[dict[str, Any]]:
