@@ -12,10 +12,12 @@ the alarms after a restart. One process at a time may use a directory.
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from durable import looking
 from durable.actor_class import ActorClass, LocalNamespace
 from durable.alarm_clock import AlarmClock
 from durable.alarm_index import AlarmIndex
@@ -25,6 +27,8 @@ from durable.listing import LiveObject, StoredObject, live_objects, stored_objec
 from durable.object_file import OpenFiles
 from durable.socket_frames import Closed
 from durable.timing import Timing
+
+T = TypeVar("T")
 
 MAX_OPEN_FILES: Final = 112
 """Object databases open at a time: two file descriptors each, and few more on their way out."""
@@ -142,6 +146,22 @@ class Actors:
     def stored(self, class_name: str, *, limit: int = 100, after: str = "") -> list[StoredObject]:
         """At most *limit* objects of a class that have a file, by id, those behind *after*."""
         return stored_objects(self._class(class_name), limit, after)
+
+    def look(self, class_name: str, digits: str) -> looking.ObjectLook | None:
+        """One object from outside, without waking it; errors: `KeyError` and `looking.look`."""
+        return looking.look(self._class(class_name), digits)
+
+    def look_at_values(
+        self, class_name: str, digits: str, *, after: str | None, limit: int, max_bytes: int
+    ) -> list[tuple[str, str | bytes]]:
+        """A page of an object's values in their stored form; see `looking.values`."""
+        return looking.values(self._class(class_name), digits, after, limit, max_bytes)
+
+    def look_with(
+        self, class_name: str, digits: str, work: Callable[[sqlite3.Connection], T]
+    ) -> T | None:
+        """Run *work* on an object's file, which it cannot change; see `looking.reading`."""
+        return looking.reading(self._class(class_name), digits, work)
 
     def _class(self, class_name: str) -> ActorClass:
         found = self._classes.get(class_name)

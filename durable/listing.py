@@ -42,7 +42,7 @@ class StoredObject:
 
 def live_objects(actor_class: "ActorClass") -> list[LiveObject]:
     """Return the objects in memory, the one used last first."""
-    return [_live(cell) for cell in reversed(actor_class.cells.values())]
+    return [live_object(cell) for cell in reversed(actor_class.cells.values())]
 
 
 def stored_objects(actor_class: "ActorClass", limit: int, after: str) -> list[StoredObject]:
@@ -51,7 +51,8 @@ def stored_objects(actor_class: "ActorClass", limit: int, after: str) -> list[St
     return [_stored(actor_class, digits) for digits in islice(wanted, limit)]
 
 
-def _live(cell: "Cell") -> LiveObject:
+def live_object(cell: "Cell") -> LiveObject:
+    """Return what there is to tell of an object in memory."""
     events = 0 if cell.instance is None else len(cell.instance.events)
     return LiveObject(cell.id, cell.instance is not None, events, cell.socket_count, cell.last_used)
 
