@@ -47,7 +47,7 @@ def refresh(checkout: Path, version: str) -> dict[str, Any]:
         "package": PACKAGE,
         "version": about["version"],
         "licence": about["license"],
-        "registry": "https://registry.npmjs.org",
+        "registry": "npm",
         "integrity": packed["integrity"],
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
