@@ -72,7 +72,7 @@ class Stores:
         """Open the R2 bucket *binding*; raises `ConfigError`."""
         self._need(binding, self.config.r2, "r2_buckets")
         if url := self.variables.get(R2_VARIABLE):
-            raise ConfigError(f"{R2_VARIABLE} names {url.partition(':')[0]}: not known.")
+            return await self._s3_bucket(url, self.config.r2[binding])
         from r2.embedded import open_bucket
 
         return await open_bucket(
@@ -80,6 +80,22 @@ class Stores:
             clock=self.clock,
             random_bytes=self.random_bytes,
         )
+
+    async def _s3_bucket(self, url: str, bucket_name: str) -> R2Bucket:
+        from r2.minio import S3OpenError, open_bucket, parse_address
+
+        try:
+            address = parse_address(url)
+            if address.bucket is not None and len(self.config.r2) > 1:
+                raise S3OpenError(
+                    "the address names one bucket and the configuration several; leave /bucket "
+                    "out, and each has the bucket_name of the configuration"
+                )
+            return await open_bucket(
+                address, bucket_name, clock=self.clock, random_bytes=self.random_bytes
+            )
+        except S3OpenError as error:
+            raise ConfigError(f"{R2_VARIABLE}: {error}.") from None
 
     def _file(self, folder: str, name: str) -> Path:
         (self.state / folder).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""The reference client of the encrypted backup: library, command, vectors, browser module."""
