@@ -1,5 +1,6 @@
 """What Redis answers when it does not do what was asked, in our words; its own go no further."""
 
+import re
 from typing import Final
 
 from redis.exceptions import (
@@ -24,6 +25,7 @@ _TEMPORARY: Final = {
     "TRYAGAIN": "Redis is moving its keys",
     "UNBLOCKED": "Redis has become a replica",
 }
+_KNOWN: Final = re.compile(r"\b(?:" + "|".join(_TEMPORARY) + r")\b")
 
 
 class RedisStartError(ValueError):
@@ -39,9 +41,12 @@ def refusal(operation: str, error: ResponseError) -> KVError:
 
 
 def code_of(error: ResponseError) -> str:
-    """Return the word in capitals that Redis begins an error with."""
-    word = getattr(error, "status_code", None) or str(error).partition(" ")[0]
-    return word if isinstance(word, str) and word.isalpha() and word.isupper() else "ERR"
+    """Return the word in capitals that says what kind of error it is."""
+    text = str(error)
+    word = error.status_code or text.partition(" ")[0]
+    if word == "ERR" and (inner := _KNOWN.search(text)):
+        return inner[0]  # what happens inside a script is told as an error of the script
+    return word if word.isalpha() and word.isupper() else "ERR"
 
 
 def start_sentence(label: str, error: BaseException) -> tuple[str, bool]:

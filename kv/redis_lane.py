@@ -10,11 +10,11 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from kv.checks import KVError, KVUnavailable
 from kv.redis_address import RedisAddress
-from kv.redis_errors import RedisStartError, refusal, start_sentence
+from kv.redis_errors import RedisStartError, code_of, refusal, start_sentence
 from kv.redis_pipe import ANSWER_SECONDS, AnyConnection, CutOff, Pipe, answer_of, hang_up
 from kv.redis_records import packed
 
@@ -98,7 +98,7 @@ class Lane:
                 if (cut.was_sent and not is_read) or self._loop.time() > patient_until:
                     raise KVUnavailable(operation) from None
             except ResponseError as error:
-                if isinstance(error, ReadOnlyError):
+                if code_of(error) == "READONLY":
                     pipe.give_up()  # after a failover the name may lead to the new master
                 raise refusal(operation, error) from None
             finally:

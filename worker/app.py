@@ -97,7 +97,8 @@ def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, KVUnavailable | R2Unavailable):
-        env.log.error("store_unavailable", error, request_id=request_id)
+        # The adapters write these texts; they quote nobody.
+        env.log.error("store_unavailable", error, request_id=request_id, reason=error.text)
         return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
     env.log.error("unexpected", error, request_id=request_id)
     return InternalError()

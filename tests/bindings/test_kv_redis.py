@@ -183,10 +183,11 @@ async def test_a_server_that_refuses_us_at_the_start_is_named(tmp_path: Path) ->
             assert await kv.get("k") == "v"
 
 
-async def test_a_user_with_few_rights_is_enough(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "+info +client|id +client|kill"])
+async def test_a_user_with_few_rights_is_enough(tmp_path: Path, more: str) -> None:
     """Rights on our keys and the commands of docs/redis.md; without them the start says so."""
     users = tmp_path / "users.acl"
-    rights = "+@read +@write +@transaction +eval +select"
+    rights = f"+@read +@write +@transaction +eval +select {more}"
     users.write_text(
         f"user default on nopass +@all ~*\nuser narrow on >pass ~edgekeep:* {rights}\n"
         f"user other on >pass ~other:* {rights}\n"
