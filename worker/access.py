@@ -16,6 +16,8 @@ from worker.tokens import Claims, verify
 
 RELOAD_SECONDS: Final = 5
 _REMEMBERED: Final = 10_000
+# Another host, whose clock differs, may have written the moment of a revocation.
+_CLOCK_SKEW_SECONDS: Final = 60
 
 _REVOKED = "SELECT id FROM sessions WHERE revoked_at > ?"
 
@@ -26,7 +28,7 @@ class Access:
     def __init__(self, keys: Keyring, longest_minutes: float) -> None:
         """*longest_minutes* is how long an access token can live."""
         self._keys = keys
-        self._longest_seconds = longest_minutes * 60
+        self._longest_seconds = longest_minutes * 60 + _CLOCK_SKEW_SECONDS
         self._claims: dict[str, Claims] = {}
         self._revoked: frozenset[str] = frozenset()
         self._ended_here: dict[str, float] = {}
@@ -56,13 +58,17 @@ class Access:
         self._ended_here.update(dict.fromkeys(session_ids, now))
 
     async def _reload(self, db: D1Database, now: float) -> None:
-        # Noted first: who comes while we read waits for nobody, and goes by what was known.
-        before, self._read_at = self._read_at, now
+        before = self._read_at
+        if before > float("-inf"):
+            # Noted first: who comes while we read waits for nobody, and goes by what was known.
+            # (At the first time nothing is known: then everybody asks.)
+            self._read_at = now
         try:
             since = now - self._longest_seconds
             rows = await db.prepare(_REVOKED).bind(int(since * 1000)).raw()
         except BaseException:
             self._read_at = before
             raise
+        self._read_at = now
         self._revoked = frozenset(row[0] for row in rows)
         self._ended_here = {name: at for name, at in self._ended_here.items() if at > since}

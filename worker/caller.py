@@ -29,6 +29,8 @@ class Caller:
     """
     A principal. *subject* is stable and opaque: an account id, or the name of a machine.
 
+    *audience* is what the credential is for.
+
     *session_id* and *auth_time* (epoch seconds) are a person's; *scopes* say what it may do beside
     looking after its own things; *method* is how it showed who it is.
     """
@@ -40,6 +42,7 @@ class Caller:
     auth_time: int = 0
     method: Method = "none"
     expires_at: float = 0
+    audience: Audience = "api"
 
     @property
     def known(self) -> bool:
@@ -58,13 +61,17 @@ class Caller:
 STRANGER = Caller("", frozenset())
 
 
+_OPEN = ("api", "any")
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
     """
     Who may call a door; without any condition, anyone.
 
     *scope*: a caller that holds it. *person*: somebody who signed in, so with an account and a
-    session; *recent*: within the last minutes. Credentials are for one *audience*. *query_token*
+    session; *recent*: within the last minutes. Credentials are for one *audience*; at "any" the
+    door looks at the caller's itself. *query_token*
     opens the door to `?token=` as well (WebSocket doors only).
     """
 
@@ -72,12 +79,16 @@ class Who:
     query_token: bool = False
     person: bool = False
     recent: bool = False
-    audience: Audience = "api"
+    audience: Audience | Literal["any"] = "api"
 
     @property
     def closed(self) -> bool:
         """Whether strangers are refused."""
-        return bool(self.scope) or self.person or self.recent or self.audience != "api"
+        return bool(self.scope) or self.person or self.recent or self.audience not in _OPEN
+
+    def takes(self, audience: Audience) -> bool:
+        """Whether a credential for *audience* is looked at here."""
+        return self.audience in ("any", audience)
 
 
 ANYONE = Who()
@@ -118,6 +129,7 @@ async def identify(request: Request, who: Who, env: Env) -> Caller:
         claims.auth_time,
         method,
         claims.expires_at,
+        claims.audience,
     )
 
 
@@ -130,14 +142,14 @@ async def _shown(request: Request, who: Who, env: Env) -> tuple[Claims, Method] 
         return await _held(token.strip(), who, env), "bearer"
     if who.query_token and "token" in request.query:
         return await _of_query(request.query["token"], who, env)
-    if who.audience == "api" and request.headers.get("cookie") is not None:
+    if who.takes("api") and request.headers.get("cookie") is not None:
         return await _of_cookie(request, who, env)
     return None
 
 
 async def _held(token: str, who: Who, env: Env) -> Claims:
     claims = env.access.claims(token, env.tools.now())
-    if claims.audience != who.audience:
+    if not who.takes(claims.audience):
         raise invalid()
     await _check_session(claims, env)
     return claims
@@ -154,7 +166,7 @@ async def _of_query(token: str, who: Who, env: Env) -> tuple[Claims, Method]:
         ticket = verify(token, env.settings.signing_keys, env.tools.now(), "ticket+jwt")
     except Unauthorized:
         return await _held(token, who, env), "bearer"
-    if ticket.audience != who.audience:
+    if not (ticket.token_id and who.takes(ticket.audience)):
         raise invalid()
     await _check_session(ticket, env)
     if not await spend(env, ticket.token_id, ticket.expires_at):

@@ -13,6 +13,7 @@ from durable.contract import ObjectNamespace
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
 from worker.access import Access
+from worker.crypto import Crypto
 from worker.log import Log
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
@@ -20,6 +21,10 @@ from worker.settings import Settings
 
 class Tools(Protocol):
     """The ambient ports of a platform."""
+
+    @property
+    def crypto(self) -> Crypto:
+        """The crypto port."""
 
     def now(self) -> float:
         """Return the time as epoch seconds (UTC)."""

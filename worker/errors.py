@@ -116,6 +116,12 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "Conflict"
 
 
+class UsernameTaken(Conflict):
+    """The username, or one that folds to the same, belongs to somebody."""
+
+    code, title = "username_taken", "This username is taken"
+
+
 class KeyInUse(Conflict):
     """A request with the same Idempotency-Key is still running."""
 
@@ -210,6 +216,12 @@ class StorageUnavailable(Problem):
     """A store refused or timed out; the request may be sent again."""
 
     status, code, title = 503, "storage_unavailable", "The store is not available"
+
+
+class Busy(Problem):
+    """More expensive work waits than this host can do soon; Retry-After says when to try again."""
+
+    status, code, title = 503, "busy", "Too busy at this moment"
 
 
 def document(problem: Problem, request_id: str) -> dict[str, Any]:

@@ -26,6 +26,15 @@ ERRORS_PER_LINE = 20
 
 IDEMPOTENCY_KEY_CHARS = 255
 
+# Sign-ins and registrations: a password of 1024 characters, each written as JSON escapes.
+SIGN_IN_BYTES = 16 * KIB
+# NIST SP 800-63B asks for 8 characters at least; the issue for 12. Characters after NFKC.
+PASSWORD_LEAST_CHARS = 12
+PASSWORD_MOST_CHARS = 1024
+LABEL_CHARS = 100
+# Passwords waiting for a thread of a host: at 25 hashes a second and core, about two seconds.
+HASHES_WAITING = 64
+
 # Linking another way in, changing a password: facts/seeds.md §3.2.
 RECENT_SIGN_IN_SECONDS = 10 * 60
 # A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).

@@ -13,11 +13,13 @@ from urllib.parse import unquote
 
 from durable.contract import DurableObject
 from worker import deployment
+from worker.accounts import api as accounts
+from worker.accounts import session_doors
 from worker.api_page import doors as api_page
 from worker.backup import api as backup
 from worker.backup import attachments
 from worker.backup.sweep import sweep as sweep_backups
-from worker.caller import ANYONE, Caller, Who
+from worker.caller import ANYONE, PERSON, Caller, Who
 from worker.env import Env
 from worker.errors import NotOpenYet
 from worker.idempotency import IdempotencyBox
@@ -62,6 +64,9 @@ def _planned(area: str, *doors: str, limit: RateLimit | None = None) -> list[Rou
 
 
 IMPORT = Who("profiles:import")
+ANY_PERSON = Who(person=True, audience="any")
+# Who has nothing to end gets the same answer, so it is open; what it ends it asks proof for.
+SIGN_OUT = Who(audience="any")
 BACKUP = Who(person=True, audience="backup")
 
 ROUTES: tuple[Route, ...] = (
@@ -90,11 +95,43 @@ ROUTES: tuple[Route, ...] = (
         Who("profiles:export"),
         "All profiles as NDJSON.",
     ),
+    Route("POST", "/v1/users", accounts.register("api", 201), ANYONE, "Sign up.", limit=SIGN_IN),
+    Route(
+        "PUT",
+        "/v1/users/me/password",
+        accounts.change_password,
+        Who(person=True, recent=True),
+        "Change the password.",
+        limit=SIGN_IN,
+    ),
+    Route("POST", "/v1/sessions", accounts.begin_session("api"), ANYONE, "Sign in.", limit=SIGN_IN),
+    # Nobody guesses a refresh token, so only the general limit holds.
+    Route("POST", "/v1/sessions/refresh", accounts.refresh, ANYONE, "Go on with a session."),
+    Route("GET", "/v1/sessions", session_doors.list_sessions, PERSON, "List one's sessions."),
+    Route("DELETE", "/v1/sessions", session_doors.sign_out, SIGN_OUT, "Sign out."),
+    Route("DELETE", "/v1/sessions/{id}", session_doors.end_session, PERSON, "End one session."),
+    Route("POST", "/v1/tokens", session_doors.other_token, PERSON, "Get another token."),
+    Route("POST", "/v1/tickets", session_doors.ticket, ANY_PERSON, "Get a WebSocket ticket."),
+    Route(
+        "POST",
+        "/auth/register",
+        accounts.register("relay", 200),
+        ANYONE,
+        "The day-one name of signing up.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST",
+        "/auth/login",
+        accounts.begin_session("relay"),
+        ANYONE,
+        "The day-one name of signing in.",
+        limit=SIGN_IN,
+    ),
+    Route("GET", "/api/auth/session", session_doors.who_am_i, PERSON, "Who am I."),
+    Route("POST", "/api/auth/signout", session_doors.sign_out, SIGN_OUT, "Its day-one name."),
     *_planned(
         "accounts",
-        "POST /v1/users",
-        "POST /v1/sessions",
-        "POST /v1/sessions/refresh",
         "POST /api/auth/magic-link",
         "GET /api/auth/magic-link/verify",
         "GET /auth/signin",
@@ -109,9 +146,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     *_planned(
         "accounts",
-        "DELETE /v1/sessions",
-        "GET /api/auth/session",
-        "POST /api/auth/signout",
         "POST /api/replication/token",
     ),
     *_planned("profiles", "POST /bulk/import"),
@@ -149,7 +183,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP, "Read an opaque file."),
     Route("DELETE", "/v1/attachments/{id}", attachments.remove, BACKUP, "Delete one's own."),
-    *_planned("relay", "POST /auth/register", "POST /auth/login", limit=SIGN_IN),
     *_planned(
         "relay",
         "POST /keys",
@@ -179,6 +212,7 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 # What runs by the clock: the cron expressions of wrangler_compat.toml.
 SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
     "17 3 * * *": deployment.tidy_database,
+    "41 * * * *": accounts.purge,
     "43 * * * *": sweep_backups,
 }
 
@@ -205,6 +239,9 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
         self.resources: dict[str, Resource] = {}
         for route in routes:
+            # Deny by default: a door that nobody thought about does not open.
+            if not isinstance(route.who, Who):
+                raise TypeError(f"{route.method} {route.path} does not say who may call it")
             resource = self.resources.setdefault(route.path, Resource(route.path))
             if route.method in resource.methods:
                 raise ValueError(f"{route.method} {route.path} stands twice in the table")

@@ -14,7 +14,7 @@ from d1_schema.contract import D1Statement
 from worker.codec import b64url, open_cursor, seal_cursor, uuid7
 from worker.env import Env
 from worker.errors import RefreshReused, Unauthorized
-from worker.tokens import Audience, issue
+from worker.tokens import CHALLENGE, Audience, issue
 
 # What a role may do beside looking after its own things.
 ROLE_SCOPES: dict[str, tuple[str, ...]] = {
@@ -29,7 +29,8 @@ _BEGIN = """
 INSERT INTO sessions (id, account_id, method, auth_time, device_id, label, generation, refresh_hash,
     created_at, last_used_at, expires_at)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?8, ?9 FROM accounts
-WHERE id = ?2 AND disabled_at IS NULL
+WHERE id = ?2 AND disabled_at IS NULL AND (?10 = '' OR EXISTS (
+    SELECT 1 FROM identities WHERE account_id = ?2 AND kind = ?3 AND secret = ?10))
 RETURNING (SELECT role FROM accounts WHERE id = ?2) AS role
 """
 _ROTATE = """
@@ -38,15 +39,21 @@ UPDATE sessions SET refresh_hash = ?1, generation = generation + 1, last_used_at
 WHERE id = ?4 AND refresh_hash = ?5 AND revoked_at IS NULL AND expires_at > ?2
     AND EXISTS (SELECT 1 FROM accounts WHERE id = sessions.account_id AND disabled_at IS NULL)
 RETURNING account_id, auth_time,
-    (SELECT role FROM accounts WHERE id = sessions.account_id) AS role
+    (SELECT role FROM accounts WHERE id = sessions.account_id) AS role,
+    (SELECT last_active_at FROM accounts WHERE id = sessions.account_id) AS last_active_at
 """
-_ACTIVE = "UPDATE accounts SET last_active_at = ?2 WHERE id = ?1 AND last_active_at < ?2 - ?3"
+_ACTIVE = """
+UPDATE accounts SET last_active_at = ?2
+WHERE id = ?1 AND last_active_at < ?2 - ?3 AND disabled_at IS NULL
+"""
 _END = "UPDATE sessions SET revoked_at = ?1 WHERE revoked_at IS NULL AND {which} RETURNING id"
 _SPENT = "id = ?2 AND generation > ?3 AND expires_at > ?1"
 _LIST = """
 SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM sessions
-WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY last_used_at DESC, id
+WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ?
+ORDER BY last_used_at DESC, id LIMIT 100
 """
+_HAS = "SELECT 1 AS one FROM sessions WHERE id = ? AND account_id = ?"
 # An ended session is looked at as long as an access token of it may live; a day is more.
 _PURGE = "DELETE FROM sessions WHERE expires_at < ?1 OR revoked_at < ?1"
 
@@ -65,40 +72,48 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A person proved who they are: *method* is the kind of the identity."""
+    """
+    A person proved who they are: *method* is the kind of the identity.
+
+    *secret* is the stored secret by which the proof was judged: when it was replaced meanwhile,
+    the proof no longer counts.
+    """
 
     account_id: str
     method: str
     device_id: str = ""
     label: str = ""
+    secret: str = ""
 
 
 async def begin(env: Env, who: SignIn, audience: Audience = "api") -> Grant:
-    """Open a session for a proven person; raises `Unauthorized` when the account is disabled."""
+    """
+    Open a session for a proven person.
+
+    Raises `Unauthorized` when the account is disabled, or *who.secret* is no longer its.
+    """
     now_ms = env.now_ms()
     session_id = uuid7(now_ms, env.tools.random_bytes(10))
     refresh_token = _make(env, session_id, 0)
     ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
     auth_time = now_ms // 1000
-    row = (
-        await env.db.prepare(_BEGIN)
-        .bind(
-            session_id,
-            who.account_id,
-            who.method,
-            auth_time,
-            who.device_id,
-            who.label,
-            _hash(refresh_token),
-            now_ms,
-            ends_ms,
-        )
-        .first()
+    opening = env.db.prepare(_BEGIN).bind(
+        session_id,
+        who.account_id,
+        who.method,
+        auth_time,
+        who.device_id,
+        who.label,
+        _hash(refresh_token),
+        now_ms,
+        ends_ms,
+        who.secret,
     )
-    if row is None:
-        raise Unauthorized("This account cannot sign in.")
-    await _active(env, who.account_id, now_ms).run()
-    found = {"account_id": who.account_id, "auth_time": auth_time, "role": row["role"]}
+    opened, _ = await env.db.batch([opening, _active(env, who.account_id, now_ms)])
+    if not opened.results:
+        raise Unauthorized("This account cannot sign in.", headers=CHALLENGE)
+    role = opened.results[0]["role"]
+    found = {"account_id": who.account_id, "auth_time": auth_time, "role": role}
     return _grant(env, session_id, found, refresh_token, ends_ms, audience)
 
 
@@ -109,7 +124,7 @@ async def refresh(env: Env, refresh_token: str, audience: Audience = "api") -> G
     Raises `RefreshReused` (the session ends) for a spent one, `Unauthorized` for any other that
     does not hold.
     """
-    session_id, generation = _open(env, refresh_token)
+    session_id, generation = _unseal(env, refresh_token)
     now_ms = env.now_ms()
     following = _make(env, session_id, generation + 1)
     ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
@@ -122,15 +137,56 @@ async def refresh(env: Env, refresh_token: str, audience: Audience = "api") -> G
         # It was given out by us: either a later one was too, or the session has ended.
         if await _end(env, _SPENT, session_id, generation):
             env.log.event("warning", "refresh_reused", session_id=session_id)
-            raise RefreshReused("This refresh token was used before; the session has ended.")
+            raise RefreshReused(
+                "This refresh token was used before; the session has ended.", headers=CHALLENGE
+            )
         raise _refused()
-    env.tools.wait_until(_active(env, row["account_id"], now_ms).run())
+    if row["last_active_at"] < now_ms - _DAY_MS:
+        env.tools.wait_until(_active(env, row["account_id"], now_ms).run())
     return _grant(env, session_id, row, following, ends_ms, audience)
 
 
+def access_token(
+    env: Env,
+    account_id: str,
+    role: str,
+    session_id: str,
+    auth_time: int,
+    *,
+    audience: Audience,
+    until: float,
+) -> str:
+    """Return an access token of a session that lives until *until* (epoch seconds)."""
+    now = env.tools.now()
+    scopes = ROLE_SCOPES[role] if audience == "api" else ()
+    return issue(
+        env.settings.signing_keys,
+        account_id,
+        scopes,
+        now,
+        (until - now) / 60,
+        audience=audience,
+        sid=session_id,
+        role=role,
+        auth_time=auth_time,
+    )
+
+
+def session_of(env: Env, refresh_token: str) -> str:
+    """Return the id of the session of a refresh token of ours, also a spent one; `Unauthorized`."""
+    return _unseal(env, refresh_token)[0]
+
+
 async def end(env: Env, account_id: str, session_id: str) -> bool:
-    """End one session of an account; False when it has no such session that still holds."""
-    return bool(await _end(env, "id = ?2 AND account_id = ?3", session_id, account_id))
+    """End one session of an account, if it has not ended; False when the account has none such."""
+    if await _end(env, "id = ?2 AND account_id = ?3", session_id, account_id):
+        return True
+    return await env.db.prepare(_HAS).bind(session_id, account_id).first() is not None
+
+
+async def end_held(env: Env, refresh_token: str) -> None:
+    """End the session of a refresh token; raises `Unauthorized` when it is not one of ours."""
+    await _end(env, "id = ?2", session_of(env, refresh_token))
 
 
 async def end_all(env: Env, account_id: str, keep: str = "") -> int:
@@ -163,20 +219,16 @@ def _grant(
     ends_ms: int,
     audience: Audience,
 ) -> Grant:
-    now = env.tools.now()
-    minutes = env.settings.access_token_minutes
-    token = issue(
-        env.settings.signing_keys,
+    ends = int(env.tools.now()) + env.settings.access_token_minutes * 60
+    token = access_token(
+        env,
         row["account_id"],
-        ROLE_SCOPES[row["role"]] if audience == "api" else (),
-        now,
-        minutes,
+        row["role"],
+        session_id,
+        row["auth_time"],
         audience=audience,
-        sid=session_id,
-        role=row["role"],
-        auth_time=row["auth_time"],
+        until=ends,
     )
-    ends = int(now + minutes * 60)
     return Grant(session_id, row["account_id"], token, ends, refresh_token, ends_ms // 1000)
 
 
@@ -189,7 +241,7 @@ def _make(env: Env, session_id: str, generation: int) -> str:
     return seal_cursor(env.settings.session_key.reveal(), _PURPOSE, position)
 
 
-def _open(env: Env, refresh_token: str) -> tuple[str, int]:
+def _unseal(env: Env, refresh_token: str) -> tuple[str, int]:
     try:
         key = env.settings.session_key.reveal()
         session_id, generation, _ = open_cursor(key, _PURPOSE, refresh_token)
@@ -203,4 +255,4 @@ def _hash(refresh_token: str) -> str:
 
 
 def _refused() -> Unauthorized:
-    return Unauthorized("The refresh token is not valid or has expired.")
+    return Unauthorized("The refresh token is not valid or has expired.", headers=CHALLENGE)

@@ -47,13 +47,15 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: *choices* for kind "choice", *secret* rows have no default."""
+    """One row: *choices* of a choice, *least* and *most* of an integer; secrets have no default."""
 
     name: str
     kind: Kind
     default: str | None
     help: str
     choices: tuple[str, ...] = ()
+    least: int = 1
+    most: int = 2**53 - 1
 
     @property
     def secret(self) -> bool:
@@ -90,8 +92,32 @@ SETTINGS = (
     ),
     Setting("IMPORT_REPORT_DAYS", "integer", "30", "Days an import report is kept."),
     Setting("IDEMPOTENCY_HOURS", "integer", "24", "Hours an Idempotency-Key remembers its answer."),
-    Setting("ACCESS_TOKEN_MINUTES", "integer", "15", "Minutes an access token lives."),
+    Setting(
+        "ACCESS_TOKEN_MINUTES",
+        "integer",
+        "15",
+        "Minutes an access token lives, 60 at most.",
+        most=60,
+    ),
     Setting("REFRESH_TOKEN_DAYS", "integer", "7", "Days a session lives after its last refresh."),
+    # OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes and 1 lane is the minimum.
+    Setting(
+        "ARGON2_MEMORY_KIB",
+        "integer",
+        "19456",
+        "Memory of one password hash on a host, in KiB; 19456 at least.",
+        least=19_456,
+        most=1_048_576,
+    ),
+    Setting(
+        "ARGON2_PASSES",
+        "integer",
+        "2",
+        "Passes of a password hash over its memory; 2 at least.",
+        least=2,
+        most=64,
+    ),
+    Setting("ARGON2_LANES", "integer", "1", "Lanes of a password hash.", most=16),
     Setting(
         "PUBLIC_URL",
         "url",
@@ -151,6 +177,9 @@ class Settings:
     idempotency_hours: int
     access_token_minutes: int
     refresh_token_days: int
+    argon2_memory_kib: int
+    argon2_passes: int
+    argon2_lanes: int
     public_url: str
     backup_max_bytes: int
     cors_origins: tuple[str, ...]
@@ -192,9 +221,9 @@ def _choice(row: Setting, text: str) -> str:
     return text
 
 
-def _integer(_row: Setting, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError("expected a whole number of at least 1")
+def _integer(row: Setting, text: str) -> int:
+    if not text.isdecimal() or len(text) > 16 or not row.least <= int(text) <= row.most:
+        raise ValueError(f"expected a whole number from {row.least} to {row.most}")
     return int(text)
 
 

@@ -35,7 +35,7 @@ class Claims:
     """
 
     subject: str
-    audience: str = "api"
+    audience: Audience = "api"
     scopes: frozenset[str] = frozenset()
     role: str = ""
     session_id: str = ""
@@ -68,7 +68,7 @@ def issue(
         "sub": subject,
         "scope": " ".join(scopes),
         "iat": int(now),
-        "exp": int(now + minutes * 60),
+        "exp": round(now + minutes * 60),
         **more,
     }
     key = keys.keys[keys.current].reveal()

@@ -19,9 +19,11 @@ CREATE TABLE identities (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX identities_by_account ON identities (account_id);
 
+-- A session that ended outlives its account for a day: while access tokens of it may still live,
+-- other hosts learn from its row that they must not.
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY,             -- UUIDv7
-    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    account_id TEXT NOT NULL,
     method TEXT NOT NULL,            -- how the person proved who they are: an identity's kind
     auth_time INTEGER NOT NULL,      -- when, in epoch seconds
     device_id TEXT NOT NULL,         -- UUID that the client keeps, or ''

@@ -32,8 +32,8 @@ def test_every_open_door_is_described_and_nothing_else() -> None:
     assert set(_operations()) == doors
 
 
-def test_scopes_are_those_of_the_route_table() -> None:
-    """A door that needs a scope names it, a door for anyone does not demand one."""
+def test_who_may_call_is_what_the_route_table_says() -> None:
+    """A door that needs a scope names it, one for people takes tokens and their cookies, too."""
     for route in ROUTES:
         if route.planned:
             continue
@@ -42,6 +42,10 @@ def test_scopes_are_those_of_the_route_table() -> None:
             assert {"bearer": [route.who.scope]} in schemes
             assert {} not in schemes
             assert ({"queryToken": []} in schemes) == route.who.query_token
+        elif route.who.closed:
+            assert {"bearer": []} in schemes
+            assert {} not in schemes
+            assert ({"session": []} in schemes) == route.who.takes("api")
         else:
             assert {} in schemes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from durable.local_socket import LocalSocket, local_pair
+from worker.crypto import Crypto
 from worker.schema_check import SchemaCheck
 
 _ENTRY = Path(__file__).parent
@@ -17,6 +18,9 @@ _SHIPPED = (_ENTRY.parent / "api_page" / "files", _ENTRY / "viewer")
 
 class HostTools:
     """Implements `worker.env.Tools`."""
+
+    # Set by `open_env`, which knows the settings.
+    crypto: Crypto
 
     def __init__(self) -> None:
         self._checks: dict[str, SchemaCheck] = {}

@@ -13,6 +13,7 @@ from worker.access import Access
 from worker.entry.config import Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
+from worker.entry.native_crypto import NativeCrypto
 from worker.entry.stores import Stores
 from worker.env import Env
 from worker.log import Log
@@ -58,10 +59,12 @@ async def open_env(
     """
     settings = Settings.load(variables)
     tools = HostTools()
+    crypto = tools.crypto = NativeCrypto(settings, tools.random_bytes)
     faults = Faults(settings, tools.now, tools.random_bytes)
     labels = {"app": config.name, "env": settings.environment, "platform": "host"}
     log = Log(write_log, tools.now, labels, soon)
     async with AsyncExitStack() as exits:
+        exits.callback(crypto.close)
         stores = Stores(config, state, variables, tools.now, tools.random_bytes)
 
         async def keep(opening: Awaitable[Store]) -> Store:

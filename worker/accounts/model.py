@@ -1,0 +1,129 @@
+"""What the doors of accounts take: members of a JSON object, each checked for its type."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from worker.errors import BadRequest
+from worker.limits import LABEL_CHARS, SIGN_IN_BYTES
+from worker.tokens import AUDIENCES, Audience
+from worker.web import Request, parse_json
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+Fault = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A request to sign up or in, as typed: whether name and password will do is judged later.
+
+    *cookies*: a page asks, so the tokens go into cookies. *device_id* is a UUID or "".
+    """
+
+    username: str
+    password: str
+    cookies: bool
+    audience: Audience
+    device_id: str
+    label: str
+
+
+class Members:
+    """The members of a body; the ones nobody asks for are ignored, faults are gathered."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self._faults: list[Fault] = []
+
+    @classmethod
+    async def of(cls, request: Request, *, needed: bool = True) -> "Members":
+        """Read the body of *request*: a JSON object, or nothing unless it is *needed*."""
+        data = await request.read(SIGN_IN_BYTES)
+        if not data and not needed:
+            return cls({})
+        body = parse_json(data)
+        if not isinstance(body, dict):
+            raise BadRequest("The body must be a JSON object.")
+        return cls(body)
+
+    def text(self, name: str, *, needed: bool = True) -> str:
+        """Return a string member; "" where it is not needed and not there."""
+        value = self.body.get(name)
+        if isinstance(value, str):
+            return value
+        if value is not None:
+            self.fault(name, "type", f"{name} must be a string.")
+        elif needed:
+            self.fault(name, "required", f"{name} is missing.")
+        return ""
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean member, False when it is not there."""
+        value = self.body.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.fault(name, "type", f"{name} must be true or false.")
+        return value is True
+
+    def audience(self, default: Audience | None) -> Audience:
+        """Return the member `audience`; without a *default* it is needed."""
+        value = self.body.get("audience", default)
+        for known in AUDIENCES:
+            if value == known:
+                return known
+        self.fault("audience", "enum", f"audience must be one of {', '.join(AUDIENCES)}.")
+        return "api"
+
+    def device_id(self) -> str:
+        """Return the member `device_id`: a UUID in lower case, or ""."""
+        value = self.text("device_id", needed=False).lower()
+        if value and not _UUID.fullmatch(value):
+            self.fault("device_id", "format", "device_id must be a UUID.")
+        return value
+
+    def label(self) -> str:
+        """Return the member `label`: what the client calls itself, or ""."""
+        value = self.text("label", needed=False)
+        if len(value) > LABEL_CHARS or not is_plain(value):
+            self.fault(
+                "label", "format", f"label has at most {LABEL_CHARS} characters and one line."
+            )
+        return value
+
+    def fault(self, name: str, code: str, message: str) -> None:
+        """Note that a member will not do."""
+        self._faults.append(fault(name, code, message))
+
+    def done(self) -> None:
+        """Raise `BadRequest` with all the faults that were found."""
+        if self._faults:
+            raise BadRequest("Some members of the body will not do.", errors=self._faults)
+
+
+def read_entry(members: Members, audience: Audience) -> Entry:
+    """Return what a sign-up or sign-in asks for; raises `BadRequest` with every fault."""
+    entry = Entry(
+        members.text("username"),
+        members.text("password"),
+        members.flag("cookies"),
+        members.audience(audience),
+        members.device_id(),
+        members.label(),
+    )
+    if entry.cookies and entry.audience != "api":
+        members.fault("audience", "enum", "With cookies the audience is api.")
+    members.done()
+    return entry
+
+
+def fault(name: str, code: str, message: str) -> Fault:
+    """Return one field error: which member, which rule, and a sentence for a person."""
+    return {"field": name, "error_code": code, "message": message}
+
+
+def is_plain(text: str) -> bool:
+    """Whether *text* can be stored and shown: no control characters, no half surrogate pairs."""
+    return not any(
+        ord(one) < 32 or 127 <= ord(one) < 160 or 0xD800 <= ord(one) < 0xE000 for one in text
+    )

@@ -1,0 +1,49 @@
+"""Registration with a username and a password."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from d1_schema.contract import D1Statement
+from worker.accounts import passwords, store
+from worker.accounts.model import Entry, Fault, fault
+from worker.codec import uuid7
+from worker.env import Env
+from worker.errors import Unprocessable
+from worker.sessions import Grant, SignIn, begin
+from worker.usernames import RULE, fold
+
+# What another area makes with an account: statements of the same batch, from the account's id and
+# the body's members. It raises `BadRequest` for members that will not do.
+Also = Callable[[Env, str, dict[str, Any]], Sequence[D1Statement]]
+
+
+async def register(
+    env: Env, entry: Entry, also: Sequence[D1Statement], account_id: str
+) -> tuple[str, Grant]:
+    """
+    Make the account *account_id* and sign it in; return its username and what it may show.
+
+    Raises `Unprocessable` for a name or password that will not do, `UsernameTaken`, `Busy`.
+    """
+    faults: list[Fault] = []
+    username = ""
+    try:
+        username = fold(entry.username)
+    except ValueError:
+        faults.append(fault("username", "pattern", RULE))
+    password, more = passwords.choose(entry.password, username)
+    faults += more
+    if faults:
+        raise Unprocessable("The account cannot be made so.", errors=faults)
+    # Asked first only to spare a hash; the insert below decides.
+    if await store.find(env, username) is not None:
+        raise store.taken()
+    secret = await env.tools.crypto.hash_password(password)
+    await store.create(env, account_id, username, secret, also)
+    who = SignIn(account_id, "password", entry.device_id, entry.label, secret)
+    return username, await begin(env, who, entry.audience)
+
+
+def new_account_id(env: Env) -> str:
+    """Return the id of an account that is about to be made."""
+    return uuid7(env.now_ms(), env.tools.random_bytes(10))

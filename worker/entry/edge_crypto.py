@@ -1,0 +1,77 @@
+"""
+The edge's crypto port: PBKDF2 of WebCrypto, in rounds (worker/crypto.py says why).
+
+WebCrypto runs outside Python and the isolate goes on meanwhile. An Argon2id hash, made on a host,
+cannot be judged here: `UnknownHash`, which a sign-in answers like a wrong password.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Any, Final
+
+from worker import interop
+from worker.crypto import (
+    CHAINED_ITERATIONS,
+    CHAINED_ROUNDS,
+    HASH_BYTES,
+    SALT_BYTES,
+    ChainedHash,
+    UnknownHash,
+    read_chained,
+)
+
+_DECOY: Final = ChainedHash(
+    CHAINED_ITERATIONS, CHAINED_ROUNDS, bytes(SALT_BYTES), bytes(HASH_BYTES)
+)
+
+
+class EdgeCrypto:
+    """Implements `worker.crypto.Crypto`."""
+
+    __slots__ = ("_random_bytes",)
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+
+    async def hash_password(self, password: str) -> str:
+        """Return a chained PBKDF2 hash."""
+        salt = self._random_bytes(SALT_BYTES)
+        digest = await _derive(password, salt, CHAINED_ITERATIONS, CHAINED_ROUNDS)
+        return ChainedHash(CHAINED_ITERATIONS, CHAINED_ROUNDS, salt, digest).phc()
+
+    async def verify_password(self, stored: str, password: str) -> bool:
+        """Judge a hash of the edge; raises `UnknownHash` for one of a host."""
+        found = read_chained(stored)
+        digest = await _derive(password, found.salt, found.iterations, found.rounds)
+        return hmac.compare_digest(digest, found.digest)
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether *stored* is no chained hash with today's parameters."""
+        try:
+            return not read_chained(stored).is_current
+        except UnknownHash:
+            return True
+
+    def decoy(self) -> str:
+        """Return a hash with today's parameters that no password has."""
+        return _DECOY.phc()
+
+
+async def _derive(password: str, salt: bytes, iterations: int, rounds: int) -> bytes:
+    subtle = interop.js_global("crypto").subtle
+    key = await interop.call(
+        subtle,
+        "importKey",
+        "raw",
+        interop.buffer(password.encode()),
+        "PBKDF2",
+        False,
+        interop.array(["deriveBits"]),
+    )
+    link = salt
+    for _ in range(rounds):
+        way: Any = interop.plain_object(
+            name="PBKDF2", hash="SHA-256", salt=interop.buffer(link), iterations=iterations
+        )
+        link = interop.to_bytes(await interop.call(subtle, "deriveBits", way, key, HASH_BYTES * 8))
+    return link
