@@ -38,7 +38,9 @@ class LogFilter:
             status=status if status in STATUS_CLASSES else "",
             level=level if level in LEVELS else "",
             event=query.get("event", "").strip(),
-            min_ms=float(least) if least.isascii() and least.isdecimal() else 0.0,
+            min_ms=float(least)
+            if least.isascii() and least.isdecimal() and len(least) < 10
+            else 0.0,
             request_id=query.get("request_id", "").strip(),
         )
 
