@@ -35,6 +35,12 @@ function makeDropZone(zone) {
   });
 }
 
+function newImportId() {
+  const stamp = new Date().toISOString().replace(/[^0-9]/g, "").slice(0, 14);
+  const random = crypto.getRandomValues(new Uint8Array(8));
+  return `imp_${stamp}_${Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
 // What the page says of a refusal: its own notice, or that there was no answer.
 function reasonOf(request) {
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
@@ -84,12 +90,14 @@ class Upload {
     this.status.textContent = this.counts ? `${this.sent} · ${this.counts}` : this.sent;
   }
 
-  // Imports tell their counts while they run (data-watch: where to listen).
+  // Imports tell their counts while they run, to whoever knows their id: so it is chosen here.
   watch() {
-    if (!this.form.dataset.watch) {
+    const field = this.form.querySelector("[data-import-id]");
+    if (!field) {
       return;
     }
-    this.events = new EventSource(this.form.dataset.watch);
+    field.value = newImportId();
+    this.events = new EventSource(this.form.dataset.watch + field.value);
     this.events.addEventListener("message", (event) => {
       const told = JSON.parse(event.data);
       if ("profiles_stored" in told) {
