@@ -16,7 +16,10 @@ from tests.bindings.fault_runs import TOLD
 from tests.support.redis_server import DURABLE, RedisServer, redis_server
 from tests.support.wire import Wire, wire_to
 
-SLOWEST_REFUSAL = redis_lane.PATIENCE + redis_pipe.ANSWER_SECONDS + 1
+SLOWEST_REFUSAL = redis_lane.PATIENCE + redis_pipe.ANSWER_SECONDS + 3
+
+AT_ONCE = 0.5
+"""Seconds, on a machine that has other things to do: well below any waiting for Redis."""
 
 
 @pytest.fixture
@@ -139,10 +142,10 @@ async def test_while_redis_is_away_refusals_come_at_once_and_it_recovers_by_itse
 
     await refused_within(asyncio.create_task(kv.get("k")), SLOWEST_REFUSAL)
     for work in (kv.get("k"), kv.put("k", "w"), kv.list(), kv.delete("k"), kv.get_many(["k"])):
-        await refused_within(asyncio.create_task(work), 0.1)
+        await refused_within(asyncio.create_task(work), AT_ONCE)
 
     await asyncio.to_thread(server.start)
-    await until_it_works(kv, redis_lane.LONGEST_PAUSE + 1)
+    await until_it_works(kv, redis_lane.LONGEST_PAUSE + 3)
     assert await kv.get("k") == "v"
 
 
@@ -176,7 +179,7 @@ async def test_a_server_that_stands_still_is_not_waited_for(
 
     assert [type(outcome) for outcome in outcomes] == [KVUnavailable] * 4
     assert time.monotonic() - began < SLOWEST_REFUSAL
-    await refused_within(asyncio.create_task(kv.get("k")), 0.1)
+    await refused_within(asyncio.create_task(kv.get("k")), AT_ONCE)
     server.thaw()
     await until_it_works(kv)
     assert await kv.get("k") in ("v", "w")
@@ -191,7 +194,7 @@ async def test_a_slow_server_is_waited_for(server: RedisServer, kv: KVNamespace)
 
     assert await kv.get("k") == "v"
 
-    assert 0.5 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.5
     await sleeping
 
 

@@ -58,7 +58,7 @@ async def test_redis_away_is_a_problem_and_not_a_hang(
     server.kill()
     began = time.monotonic()
     answers = await asyncio.gather(*(host.get(ITEM) for _ in range(30)))
-    assert time.monotonic() - began < redis_lane.PATIENCE + 1
+    assert time.monotonic() - began < redis_lane.PATIENCE + 3
     for answer in answers:
         assert_problem(answer, 503, "storage_unavailable")
         assert answer.headers["Retry-After"] == "2"
@@ -69,7 +69,7 @@ async def test_redis_away_is_a_problem_and_not_a_hang(
     assert "The store is not available" in reasons
     answer = await host.send_profiles(many(5))
     assert answer.status == 503, answer.body
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < redis_lane.PATIENCE
     assert (await host.get("/healthz")).status == 200
 
     await asyncio.to_thread(server.start)

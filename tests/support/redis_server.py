@@ -91,14 +91,16 @@ class RedisServer:
             reply = self.command("PING")
         except OSError:
             return False
-        return reply.startswith((b"+PONG", b"-NOAUTH"))
+        return reply.startswith(b"+PONG")
 
     def command(self, *words: str) -> bytes:
         """Send one command over a connection of its own; return the first bytes of the answer."""
-        sent = [word.encode() for word in words]
-        parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in sent]
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as peer:
-            peer.sendall(b"*%d\r\n%b" % (len(sent), b"".join(parts)))
+            if "--requirepass" in self._options:
+                password = self._options[self._options.index("--requirepass") + 1]
+                peer.sendall(_packed("AUTH", password))
+                peer.recv(65536)
+            peer.sendall(_packed(*words))
             return peer.recv(65536)
 
     def kill(self) -> None:
@@ -139,6 +141,12 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _packed(*words: str) -> bytes:
+    sent = [word.encode() for word in words]
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in sent]
+    return b"*%d\r\n%b" % (len(sent), b"".join(parts))
 
 
 @functools.cache
