@@ -101,7 +101,8 @@ def who_may_call(who: Who) -> str:
     """Say for people whom a door lets in; code stands between backticks."""
     terms = []
     if who.audience != "api":
-        terms.append(f"a token for `{who.audience}`")
+        kind = "of any kind" if who.audience == "any" else f"for `{who.audience}`"
+        terms.append(f"a token {kind}")
     if who.scope:
         terms.append(f"scope `{who.scope}`")
     if who.recent or who.person:

@@ -30,12 +30,12 @@ function rowOf(line) {
   const row = document.createElement("tr");
   row.append(
     cell(line.ts.slice(11, 23), { name: "tight" }),
-    cell(line.level, { name: line.level === "error" ? "bad-text" : "" }),
-    cell(line.event),
     cell(line.method),
     cell(line.route, { name: "tight", code: true }),
     cell(line.status, { name: line.status.startsWith("5") ? "bad-text" : "" }),
     cell(line.ms, { name: "number" }),
+    cell(line.level, { name: line.level === "error" ? "bad-text" : "" }),
+    cell(line.event),
     cell(line.request_id, { name: "tight", code: true }),
     cell(line.rest, { name: "tight", code: true }),
   );
