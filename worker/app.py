@@ -1,5 +1,5 @@
 """
-The pipeline: request id, match route, who is calling, handler, error mapping, CORS, log.
+The pipeline: request id, route, rate limit, who is calling, handler, error mapping, CORS, log.
 
 `handle` never raises: whatever happens becomes a response with a request id.
 """
@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from kv.checks import KVUnavailable
 from r2.contract import R2Unavailable
-from worker.caller import identify
+from worker import cors
+from worker.caller import Caller, identify
 from worker.env import Env
 from worker.errors import (
     InternalError,
@@ -17,11 +18,11 @@ from worker.errors import (
     Problem,
     StorageUnavailable,
 )
+from worker.limits import GENERAL, RateLimit
+from worker.log import client_ids
+from worker.rate_limits import address_key, refused, spared
 from worker.routes import SCHEDULES, Resource, RouteTable
 from worker.web import Request, Response, refusal
-
-_CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Checksum-Sha256"
-_CORS_EXPOSED = "X-Request-Id, Idempotent-Replayed, Retry-After"
 
 
 class Worker:
@@ -46,34 +47,21 @@ class Worker:
         """
         started = env.tools.now()
         request_id = request.request_id = env.request_id()
-        actor_uid = None
+        request.attributes = client_ids(request.headers)
         if resource is None:
             found = self.table.match(request.path)
             if found is not None:
                 resource, request.params = found
         try:
-            if resource is None:
-                raise NotFound("There is nothing at this path.")
-            method = request.method
-            if method == "OPTIONS":
-                response = _options(request, resource, env)
-            else:
-                route = resource.methods.get("GET" if method == "HEAD" else method)
-                if route is None:
-                    raise MethodNotAllowed(headers={"Allow": resource.allow})
-                caller = await identify(request, route.who, env)
-                if caller.known:
-                    actor_uid = caller.uid(env)
-                response = await route.handler(request, caller, env)
+            response = await _respond(request, resource, env)
         except Exception as error:
             response = refusal(_problem_of(error, env, request_id), request_id)
         response.headers["X-Request-Id"] = request_id
-        if env.settings.cors_origins:
-            _allow_origin(request, response, env)
+        cors.mark(request, response, resource, env)
         path = resource.path if resource is not None else "(none)"
         ended = env.tools.now()
         env.log.request(
-            request.method, path, response.status, started, ended, request_id, actor_uid
+            request.method, path, response.status, started, ended, request_id, request.attributes
         )
         return response
 
@@ -92,6 +80,47 @@ class Worker:
         return True
 
 
+async def _respond(request: Request, resource: Resource | None, env: Env) -> Response:
+    remote = request.remote
+    address = "" if spared(env.settings, remote) else address_key(remote)
+    if address:
+        await _take(env, GENERAL, address)
+    if resource is None:
+        raise NotFound("There is nothing at this path.")
+    method = request.method
+    if method == "OPTIONS":
+        return cors.options(request, resource, env)
+    route = resource.methods.get("GET" if method == "HEAD" else method)
+    if route is None:
+        raise MethodNotAllowed(headers={"Allow": resource.allow})
+    limit = route.limit if address else None
+    if limit is not None and limit.by == "address":
+        await _take(env, limit, address)
+    caller = await identify(request, route.who, env)
+    if not caller.known:
+        if limit is not None and limit.by == "account":
+            await _take(env, limit, address)
+        return await route.handler(request, caller, env)
+    request.attributes += _attributes(caller, env)
+    if limit is not None and limit.by == "account":
+        await _take(env, limit, caller.subject)
+    response = await route.handler(request, caller, env)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+async def _take(env: Env, row: RateLimit, key: str) -> None:
+    wait = await env.limiter.take(row, key)
+    if wait > 0:
+        raise refused(wait, row)
+
+
+def _attributes(caller: Caller, env: Env) -> str:
+    """Return who *caller* is as members of a log line: both are ours, so nothing to escape."""
+    session = f',"session_id":"{caller.session_id}"' if caller.session_id else ""
+    return f',"actor_uid":"{caller.uid(env)}"{session}'
+
+
 def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
     """Return what a caller may know of *error*; the log gets what nobody expected."""
     if isinstance(error, Problem):
@@ -102,21 +131,3 @@ def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
         return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
     env.log.error("unexpected", error, request_id=request_id)
     return InternalError()
-
-
-def _options(request: Request, resource: Resource, env: Env) -> Response:
-    """Answer what the resource allows; a preflight from a listed origin may go ahead."""
-    headers = {"Allow": resource.allow}
-    if request.headers.get("origin") in env.settings.cors_origins:
-        headers["Access-Control-Allow-Methods"] = resource.allow
-        headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
-        headers["Access-Control-Max-Age"] = "600"
-    return Response(None, 204, headers)
-
-
-def _allow_origin(request: Request, response: Response, env: Env) -> None:
-    response.headers["Vary"] = "Origin"
-    origin = request.headers.get("origin")
-    if origin in env.settings.cors_origins:
-        response.headers["Access-Control-Allow-Origin"] = str(origin)
-        response.headers["Access-Control-Expose-Headers"] = _CORS_EXPOSED

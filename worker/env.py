@@ -15,6 +15,7 @@ from r2.contract import R2Bucket
 from worker.access import Access
 from worker.crypto import Crypto
 from worker.log import Log
+from worker.rate_limits import Limiter
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
 
@@ -62,9 +63,11 @@ class Env:
     blobs: R2Bucket
     request_id: Callable[[], str]
     access: Access
+    limiter: Limiter
     # Actors are bound after the bag exists, because each actor receives the bag.
     import_room: ObjectNamespace = field(init=False)
     idempotency_box: ObjectNamespace = field(init=False)
+    rate_limiter: ObjectNamespace = field(init=False)
 
     def now_ms(self) -> int:
         """Return the time as whole milliseconds since the epoch."""

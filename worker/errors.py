@@ -92,6 +92,12 @@ class CsrfFailed(Forbidden):
     code, title = "csrf_failed", "The request does not come from our own page"
 
 
+class OriginNotAllowed(Forbidden):
+    """A browser asks before a page of an origin that CORS_ORIGINS does not list calls."""
+
+    code, title = "origin_not_allowed", "Pages of this origin may not call"
+
+
 class SignInAgain(Forbidden):
     """This needs a sign-in of the last minutes, not only a session."""
 
@@ -198,6 +204,12 @@ class NothingImported(Unprocessable):
     """No line of an import was valid, or an atomic import held an invalid line."""
 
     code, title = "import_refused", "Nothing was imported"
+
+
+class RateLimited(Problem):
+    """Too many requests, or too many failed sign-ins; Retry-After says when to come back."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class UpgradeRequired(Problem):

@@ -1,4 +1,4 @@
-"""Every size and rate limit of the Worker, with its unit and reason. (What may be tuned is a setting.)"""
+"""Every size and rate limit of the Worker, with unit and reason. (What may be tuned: settings.)"""
 
 from dataclasses import dataclass
 from typing import Literal

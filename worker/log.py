@@ -4,19 +4,39 @@ The structured log: one JSON line per request, and rare events.
 What must never be written: query strings, bodies, names, e-mail addresses, subjects of tokens, key
 material, message payloads. So the request line is made from the route template, not from the path,
 and callers appear as `actor_uid`, an HMAC pseudonym (facts/seeds.md 003-39 to 003-45).
+
+Attributes of a request line: `actor_uid` and `session_id` from a credential that held; `device_id`
+and `client_session_id` as the client says, which nobody vouches for, and only when they are UUIDs.
+Who it says to be (X-DR-Actor) is not believed and not written.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from worker.codec import iso_time
+from worker.web import HeaderMap
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 # One finished request, as `Log.request` takes it.
-_Finished = tuple[str, str, int, float, float, str, str | None]
+_Finished = tuple[str, str, int, float, float, str, str]
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def client_ids(headers: HeaderMap) -> str:
+    """Return the device and the session that a client names, as further members of a log line."""
+    device = headers.get("X-DR-Device") or headers.get("X-Device-Id")
+    session = headers.get("X-DR-Session")
+    if device is None and session is None:
+        return ""
+    named = (("device_id", device), ("client_session_id", session))
+    return "".join(
+        f',"{name}":"{value.lower()}"' for name, value in named if value and _UUID.fullmatch(value)
+    )
 
 
 class Log:
@@ -52,10 +72,14 @@ class Log:
         started: float,
         ended: float,
         request_id: str,
-        actor_uid: str | None,
+        attributes: str,
     ) -> None:
-        """Note one finished request; *started* and *ended* are epoch seconds."""
-        self._finished.append((method, route, status, started, ended, request_id, actor_uid))
+        """
+        Note one finished request; *started* and *ended* are epoch seconds.
+
+        *attributes* are further members, written as JSON, each with a comma before it.
+        """
+        self._finished.append((method, route, status, started, ended, request_id, attributes))
         if len(self._finished) == 1:
             self._later(self.flush)
 
@@ -66,14 +90,13 @@ class Log:
             self._write("".join(map(self._request_line, finished)))
 
     def _request_line(self, finished: _Finished) -> str:
-        method, route, status, started, ended, request_id, actor_uid = finished
+        method, route, status, started, ended, request_id, attributes = finished
         if method not in METHODS:
             method = "OTHER"
-        actor = f',"actor_uid":"{actor_uid}"' if actor_uid else ""
         return (
             f'{{"ts":"{self._time(ended)}","level":"info","event":"request",{self._labels},'
             f'"method":"{method}","route":"{route}","status":{status},'
-            f'"ms":{(ended - started) * 1000:.2f},"request_id":"{request_id}"{actor}}}\n'
+            f'"ms":{(ended - started) * 1000:.2f},"request_id":"{request_id}"{attributes}}}\n'
         )
 
     def event(self, level: str, event: str, **members: Any) -> None:

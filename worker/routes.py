@@ -26,6 +26,7 @@ from worker.idempotency import IdempotencyBox
 from worker.limits import SIGN_IN, WRITES, RateLimit
 from worker.profiles import api as profiles
 from worker.profiles.import_room import ImportRoom
+from worker.rate_limiter import RateLimiter
 from worker.web import Request, Response
 
 Handler = Callable[[Request, Caller, Env], Awaitable[Response]]
@@ -207,6 +208,7 @@ ROUTES: tuple[Route, ...] = (
 ACTORS: Mapping[str, type[DurableObject]] = {
     "ImportRoom": ImportRoom,
     "IdempotencyBox": IdempotencyBox,
+    "RateLimiter": RateLimiter,
 }
 
 # What runs by the clock: the cron expressions of wrangler_compat.toml.

@@ -9,12 +9,13 @@ once and freezes. A `Secret` does not print.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 
 from worker.codec import unb64url
 from worker.limits import BACKUP_DEFAULT_MAX_BYTES, MIB
 
-Kind = Literal["integer", "choice", "list", "url", "key", "keyring"]
+Kind = Literal["integer", "choice", "list", "origins", "networks", "url", "key", "keyring"]
 
 
 class SettingError(ValueError):
@@ -132,9 +133,23 @@ SETTINGS = (
     ),
     Setting(
         "CORS_ORIGINS",
-        "list",
+        "origins",
         "",
         "Origins, comma-separated, whose pages may call this API from a browser.",
+    ),
+    Setting(
+        "RATE_LIMITS",
+        "choice",
+        "auto",
+        "Whether callers are held to docs/limits.md: `auto` spares callers on the same machine in "
+        "development.",
+        ("auto", "on", "off"),
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        "networks",
+        "",
+        "Addresses or networks, comma-separated, whose X-Forwarded-For a host believes.",
     ),
     Setting(
         "FAULTS",
@@ -159,6 +174,9 @@ SETTINGS = (
     Setting("PSEUDONYM_KEY", "key", None, "32 bytes, base64url: makes the actor_uid of the logs."),
 )
 
+Network = IPv4Network | IPv6Network
+
+_LISTED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:\[\]-]+", re.ASCII)
 _ORIGIN = re.compile(r"(https?://[a-z0-9.:\[\]-]+)/?", re.ASCII)
 
 # The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
@@ -183,6 +201,8 @@ class Settings:
     public_url: str
     backup_max_bytes: int
     cors_origins: tuple[str, ...]
+    rate_limits: str
+    trusted_proxies: tuple[Network, ...]
     faults: tuple[str, ...]
     signing_keys: Keyring
     cursor_key: Secret
@@ -256,10 +276,31 @@ def _url(_row: Setting, text: str) -> str:
     return found[1]
 
 
+def _list(_row: Setting, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _origins(row: Setting, text: str) -> tuple[str, ...]:
+    """`null` is every sandboxed page there is, and `*` every page: neither is an origin."""
+    listed = _list(row, text)
+    if not all(_LISTED_ORIGIN.fullmatch(origin) for origin in listed):
+        raise ValueError("expected scheme://host[:port] in lower case, without a path")
+    return listed
+
+
+def _networks(row: Setting, text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part) for part in _list(row, text))
+    except ValueError:
+        raise ValueError("expected addresses or networks like 10.0.0.0/8 or fd00::/8") from None
+
+
 _READERS: dict[str, Any] = {
     "integer": _integer,
     "choice": _choice,
-    "list": lambda _row, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    "list": _list,
+    "origins": _origins,
+    "networks": _networks,
     "url": _url,
     "key": _key,
     "keyring": _keyring,

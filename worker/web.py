@@ -46,13 +46,14 @@ class Request:
 
     `path` is the raw path (percent-encoding kept), `query` holds the decoded parameters (the last
     one of a repeated name wins), `params` the decoded path parameters once a route has matched.
-    `request_id` is given by the pipeline.
+    `request_id` is given by the pipeline, and `attributes`: further members of its log line.
     """
 
     __slots__ = (
         "_body",
         "_headers",
         "_query",
+        "attributes",
         "method",
         "params",
         "path",
@@ -73,6 +74,7 @@ class Request:
         self.query_string = query_string
         self.params: Mapping[str, str] = {}
         self.request_id = ""
+        self.attributes = ""
         self._headers: HeaderMap = Headers() if headers is None else headers
         self._query: dict[str, str] | None = None
         self._body = body

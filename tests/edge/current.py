@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent / "node_current"
 _BUNDLES = ("pyodide-capnp-bin.edgeworker.net", 443)
 _ROOM = {"className": "ImportRoom", "useSQLite": True}
 _BOX = {"className": "IdempotencyBox", "useSQLite": True}
+_LIMITER = {"className": "RateLimiter", "useSQLite": True}
 
 
 @cache
@@ -52,7 +53,11 @@ def options() -> dict[str, Any]:
         "kvNamespaces": ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"],
         "d1Databases": ["DB"],
         "r2Buckets": ["BLOBS"],
-        "durableObjects": {"IMPORT_ROOM": _ROOM, "IDEMPOTENCY_BOX": _BOX},
+        "durableObjects": {
+            "IMPORT_ROOM": _ROOM,
+            "IDEMPOTENCY_BOX": _BOX,
+            "RATE_LIMITER": _LIMITER,
+        },
     }
 
 

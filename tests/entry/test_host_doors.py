@@ -176,38 +176,6 @@ async def test_an_unexpected_exception_says_nothing_but_its_request_id(tmp_path:
         assert "CANARY" not in "".join(host.log)
 
 
-async def test_pages_of_listed_origins_may_call_and_others_may_not(tmp_path: Path) -> None:
-    """Preflight and answers name the origin that is listed; never `*`, never another."""
-    ours, door = "https://app.example", "/api/profiles/import"
-    async with running_host(tmp_path / "state", CORS_ORIGINS=f"{ours},tauri://localhost") as host:
-        for origin, known in (
-            *((ours, True), ("tauri://localhost", True), ("null", False)),
-            *(("https://app.example.evil", False), ("https://APP.example", False)),
-        ):
-            asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-            before = await host.ask("OPTIONS", door, headers=asked)
-            assert (before.status, before.body) == (204, b"")
-            assert before.headers["Allow"] == "OPTIONS, POST"
-            for answer in (before, await host.ask("POST", door, headers=asked)):
-                assert answer.headers.get("Access-Control-Allow-Origin") == (
-                    origin if known else None
-                )
-                assert "Origin" in answer.headers["Vary"]
-            assert ("Access-Control-Allow-Methods" in before.headers) is known
-            if known:
-                allowed = before.headers["Access-Control-Allow-Headers"].lower()
-                assert {"authorization", "content-type", "idempotency-key"} <= set(
-                    allowed.split(", ")
-                )
-
-
-async def test_without_listed_origins_nothing_is_allowed(host: RunningHost) -> None:
-    """The default: OPTIONS tells Allow, and no CORS header goes out."""
-    answer = await host.ask("OPTIONS", "/api/profiles", headers={"Origin": "https://a.example"})
-    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
-    assert not [name for name in answer.headers if name.startswith("Access-Control")]
-
-
 async def test_the_log_has_one_line_per_request_and_nothing_personal(
     host: RunningHost, caplog: pytest.LogCaptureFixture
 ) -> None:

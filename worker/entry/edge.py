@@ -26,11 +26,15 @@ from worker.entry.edge_http import (
     response_from_js,
     response_to_js,
 )
+from worker.entry.edge_limits import PlatformLimiter
 from worker.entry.edge_tools import EdgeTools, console_writer, random_bytes
 from worker.env import Env
 from worker.errors import InternalError
 from worker.log import Log
+from worker.rate_limiter import ActorLimiter
+from worker.rate_limits import Limiter, ProcessLimiter
 from worker.routes import ACTORS, RouteTable
+from worker.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 from worker.settings import SETTINGS, SettingError, Settings
 from worker.web import refusal
 
@@ -38,6 +42,7 @@ _WORKER = Worker(RouteTable())
 # Read at the first event; variables and secrets cannot change within the life of an isolate.
 _SETTINGS: list[Settings] = []
 _ACCESS: list[Access] = []
+_NEAR: list[Limiter] = []
 
 
 def settings_of(js_env: Any) -> Settings:
@@ -48,6 +53,7 @@ def settings_of(js_env: Any) -> Settings:
         settings = Settings.load(given)
         _SETTINGS.append(settings)
         _ACCESS.append(Access(settings.signing_keys, settings.access_token_minutes))
+        _NEAR.append(ProcessLimiter(lambda: float(interop.js_global("Date").now()) / 1000))
     return _SETTINGS[0]
 
 
@@ -94,8 +100,10 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         blobs=EdgeBucket(js_env.BLOBS),
         request_id=lambda: random_bytes(16).hex(),
         access=_ACCESS[0],
+        limiter=_NEAR[0],
     )
     bind(env, js_env, context)
+    env.limiter = PlatformLimiter(js_env, ActorLimiter(env, _NEAR[0]))
     return env
 
 
@@ -107,9 +115,11 @@ async def answer(js_request: Any, js_env: Any, context: Any, bind: Bind = bind_a
         # Its text names the setting and the remedy, never the value.
         interop.js_global("console").error(str(error))
         refused = refusal(InternalError(), random_bytes(16).hex())
+        add_safe_headers(refused.headers, SAFE_HEADERS)
         return response_to_js(refused, EdgeTools(context).wait_until)
     request = request_from_js(js_request)
     response = await _WORKER.handle(request, env)
+    add_safe_headers(response.headers, safe_headers(env.settings))
     return response_to_js(response, _told(env), method=request.method)
 
 

@@ -9,23 +9,26 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
 
 from worker.app import Worker
+from worker.entry.client_address import TrustedProxies
 from worker.entry.config import Config, ConfigError
 from worker.entry.console.frame import Console
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
-from worker.entry.host_http import HostRequest, send
+from worker.entry.host_http import HostRequest, Sender
 from worker.entry.host_runner import HostRunner
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.routes import Resource, RouteTable
+from worker.safe_headers import safe_headers
 
 # How long requests in flight may go on after a stop was asked for.
 _GRACE_SECONDS = 10
@@ -106,34 +109,52 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def make_app(worker: Worker, env: Env, console: Console | None = None) -> web.Application:
+def make_app(
+    worker: Worker, env: Env, console: Console | None = None, *, tls: bool = False
+) -> web.Application:
     """
     Turn the route table into aiohttp routes; every path ends in the same portable Worker.
 
     But for what only a host has, and only in development: the *console* and the door of crons.
+    *tls*: it is served over TLS under a real name.
     """
     app = web.Application()
+    settings = env.settings
+    sender = Sender(safe_headers(settings, tls=tls), env)
+    app.on_response_prepare.append(sender.protect)
+    doors = _Doors(worker, env, sender, TrustedProxies.of(settings.trusted_proxies))
     if console is not None and not env.settings.production:
         console.routes(app)
     for resource in worker.table.resources.values():
-        app.router.add_route("*", resource.path, _door(worker, env, resource))
+        app.router.add_route("*", resource.path, doors.door(resource))
     if not env.settings.production:
         runs = console.crons if console is not None else RecordedCrons(worker)
         app.router.add_route("GET", _CRON_DOOR, _cron_door(runs, env))
-    app.router.add_route("*", "/{path:.*}", _door(worker, env, None))
+    app.router.add_route("*", "/{path:.*}", doors.door(None))
     return app
 
 
-def _door(worker: Worker, env: Env, resource: Resource | None) -> AiohttpHandler:
-    path = resource.path if resource is not None else ""
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """What every door needs."""
 
-    async def door(raw: web.Request) -> web.StreamResponse:
-        request = HostRequest(raw)
-        # aiohttp matches decoded paths; only the exact spelling counts here, as at the edge.
-        matched = resource if request.path == path else None
-        return await send(raw, await worker.handle(request, env, matched))
+    worker: Worker
+    env: Env
+    sender: Sender
+    proxies: TrustedProxies | None
 
-    return door
+    def door(self, resource: Resource | None) -> AiohttpHandler:
+        """Return the handler of one path, or of all that have none."""
+        path = resource.path if resource is not None else ""
+        handle, env, send, proxies = self.worker.handle, self.env, self.sender.send, self.proxies
+
+        async def door(raw: web.Request) -> web.StreamResponse:
+            request = HostRequest(raw, proxies)
+            # aiohttp matches decoded paths; only the exact spelling counts here, as at the edge.
+            matched = resource if request.path == path else None
+            return await send(raw, await handle(request, env, matched))
+
+        return door
 
 
 def _cron_door(runs: RecordedCrons, env: Env) -> AiohttpHandler:

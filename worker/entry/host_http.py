@@ -1,17 +1,20 @@
 """aiohttp requests in, core requests out, and back: bodies both ways, compression."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
+from worker.entry.client_address import TrustedProxies
 from worker.entry.host_sockets import connect
-from worker.entry.whole_response import WholeResponse, suits
-from worker.errors import IncompleteBody
-from worker.web import HeaderMap, Request, Response
+from worker.entry.whole_response import SERVER, Tail, WholeResponse, check_fields, suits
+from worker.env import Env
+from worker.errors import IncompleteBody, InternalError
+from worker.safe_headers import add_safe_headers
+from worker.web import HeaderMap, Request, Response, refusal
 
 # Below this a compressed answer saves less than a network packet.
 _COMPRESS_BYTES = 1024
@@ -22,9 +25,9 @@ _VARY = "Accept-Encoding"
 class HostRequest(Request):
     """Reads lazily from an aiohttp request."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_proxies", "_raw")
 
-    def __init__(self, raw: web.Request) -> None:
+    def __init__(self, raw: web.Request, proxies: TrustedProxies | None = None) -> None:
         target = raw.raw_path
         if target.startswith("/"):
             self.path, _, self.query_string = target.partition("?")
@@ -34,8 +37,10 @@ class HostRequest(Request):
         self.method = raw.method
         self.params = {}
         self.request_id = ""
+        self.attributes = ""
         self._query = None
         self._raw = raw
+        self._proxies = proxies
 
     @property
     def headers(self) -> HeaderMap:
@@ -44,8 +49,11 @@ class HostRequest(Request):
 
     @property
     def remote(self) -> str:
-        """The peer's address."""
-        return self._raw.remote or ""
+        """The client's address: the peer's, or what a trusted proxy says."""
+        peer = self._raw.remote or ""
+        if self._proxies is None:
+            return peer
+        return self._proxies.client(peer, self._raw.headers.getall("X-Forwarded-For", ()))
 
     def stream(self) -> AsyncIterator[bytes]:
         """Return the body's chunks as they arrive."""
@@ -60,21 +68,60 @@ async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
         raise IncompleteBody("The connection ended before the body did.") from None
 
 
-async def send(raw: web.Request, response: Response) -> web.StreamResponse:
-    """Send *response* as the answer to *raw*."""
-    if response.web_socket is not None:
-        return await connect(raw, response)
-    response.headers["Server"] = "edgekeep"
-    body = response.body
-    if body is None or isinstance(body, bytes):
-        compress = body is not None and len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
-        if not compress and not response.cookies and suits(raw, response.status, body or b""):
-            return WholeResponse(response.status, response.headers, body or b"")
+class Sender:
+    """Sends answers, each with the safe headers of this host."""
+
+    __slots__ = ("_env", "_own", "_safe", "_tail")
+
+    def __init__(self, safe: Mapping[str, str], env: Env) -> None:
+        self._env = env
+        self._safe = safe
+        self._own = frozenset(safe)
+        self._tail = Tail(safe)
+
+    async def send(self, raw: web.Request, response: Response) -> web.StreamResponse:
+        """Send *response* as the answer to *raw*."""
+        try:
+            whole = self._whole(raw, response)
+        except ValueError as error:
+            # A handler let something into a header that would end it; none of it goes out.
+            request_id = self._env.request_id()
+            self._env.log.error("broken_header", error, request_id=request_id)
+            response = refusal(InternalError(), request_id)
+            response.headers["X-Request-Id"] = request_id
+            whole = self._whole(raw, response)
+        if whole is not None:
+            return whole
+        if response.web_socket is not None:
+            return await connect(raw, response)
+        assert response.body is not None
+        assert not isinstance(response.body, bytes)
+        return await _stream(raw, response, response.body)
+
+    def _whole(self, raw: web.Request, response: Response) -> web.StreamResponse | None:
+        """Return the answer when its body is all there; raises ValueError for a broken header."""
+        body = b"" if response.body is None else response.body
+        if not isinstance(body, bytes) or response.web_socket is not None:
+            check_fields(response.headers)
+            return None
+        compress = len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
+        if (
+            not compress
+            and not response.cookies
+            and self._own.isdisjoint(response.headers)
+            and suits(raw, response.status, body)
+        ):
+            return WholeResponse(response.status, response.headers, body, self._tail.now())
+        check_fields(response.headers)
         answer = web.Response(body=body, status=response.status, headers=_fields(response))
         if compress:
             answer.enable_compression(web.ContentCoding.gzip)
         return answer
-    return await _stream(raw, response, body)
+
+    async def protect(self, _raw: web.Request, answer: web.StreamResponse) -> None:
+        """Add what every answer carries to one that aiohttp writes (a signal of the app)."""
+        answer.headers["Server"] = SERVER
+        add_safe_headers(answer.headers, self._safe)
 
 
 async def _stream(

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
+from worker.entry.whole_response import SERVER
 from worker.env import Env
 from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, encode
+from worker.safe_headers import safe_headers
 
 
 class _Protocol(web.RequestHandler):
@@ -44,7 +46,13 @@ class _Protocol(web.RequestHandler):
         answer = web.Response(
             body=encode(problem, request_id),
             status=problem.status,
-            headers={"Content-Type": PROBLEM_JSON, "X-Request-Id": request_id},
+            headers={
+                **safe_headers(env.settings),
+                "Server": SERVER,
+                "Content-Type": PROBLEM_JSON,
+                "Cache-Control": "no-store",
+                "X-Request-Id": request_id,
+            },
         )
         answer.force_close()
         return answer

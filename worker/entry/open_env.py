@@ -17,6 +17,7 @@ from worker.entry.native_crypto import NativeCrypto
 from worker.entry.stores import Stores
 from worker.env import Env
 from worker.log import Log
+from worker.rate_limits import ProcessLimiter
 from worker.routes import ACTORS
 from worker.settings import Settings
 
@@ -88,6 +89,7 @@ async def open_env(
             blobs=await keep(stores.bucket("BLOBS")),
             request_id=RequestIds(),
             access=Access(settings.signing_keys, settings.access_token_minutes),
+            limiter=ProcessLimiter(tools.now),
         )
         actors = await Actors.open(
             state / "durable",

@@ -7,6 +7,7 @@ never uses; that costs about as much as everything the Worker does for a small r
 """
 
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -17,34 +18,47 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
 _NO_BODY = (204, 304)
+SERVER = "edgekeep"
 
 
-class _Date:
-    """The Date header, written once a second."""
+class Tail:
+    """
+    The end of every head: Server, the safe headers, Date and the empty line.
 
-    __slots__ = ("_second", "_text")
+    Written once a second for each set of safe headers; a host has one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bytes", "_safe", "_second")
+
+    def __init__(self, safe: Mapping[str, str]) -> None:
+        fields = {"Server": SERVER, **safe}
+        self._safe = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._second = 0
-        self._text = ""
+        self._bytes = b""
 
-    def line(self) -> str:
+    def now(self) -> bytes:
+        """Return it for an answer of this second."""
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._text = f"Date: {formatdate(second, usegmt=True)}\r\n\r\n"
-        return self._text
-
-
-_date = _Date()
+            date = formatdate(second, usegmt=True)
+            self._bytes = f"{self._safe}Date: {date}\r\n\r\n".encode("latin-1")
+        return self._bytes
 
 
 class WholeResponse(web.StreamResponse):
     """Status, headers and body in one write. Only for requests that `suits` accepts."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes, tail: bytes) -> None:
+        """*tail* ends the head: see `Tail`. Raises ValueError for a header that cannot be sent."""
         super().__init__(status=status)
-        self._fields = headers
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        if status not in _NO_BODY:
+            lines.append(f"Content-Length: {len(body)}\r\n")
+        head = _STATUS_LINES[status] + "".join(lines)
+        if head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1:
+            raise ValueError("a header holds a line break")
+        self._head = head.encode("latin-1") + tail
         self._whole_body = body
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -53,18 +67,17 @@ class WholeResponse(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the reader has gone")
-        body = self._whole_body
-        lines = [f"{name}: {value}\r\n" for name, value in self._fields.items()]
-        if self.status not in _NO_BODY:
-            lines.append(f"Content-Length: {len(body)}\r\n")
-        head = f"{_STATUS_LINES[self.status]}{''.join(lines)}{_date.line()}"
-        if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3:
-            raise ValueError("a header holds a line break")
-        data = head.encode("latin-1")
-        transport.write(data if request.method == "HEAD" else data + body)
+        transport.write(self._head if request.method == "HEAD" else self._head + self._whole_body)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Everything is written already."""
+
+
+def check_fields(headers: Mapping[str, str]) -> None:
+    """Raise ValueError for a header that aiohttp would not send, before anything has gone out."""
+    text = "".join(headers.values())
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header holds a line break")
 
 
 def suits(request: web.Request, status: int, body: bytes) -> bool:

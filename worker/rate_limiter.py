@@ -1,0 +1,95 @@
+"""
+Counting for a whole deployment: one `RateLimiter` actor for each row and key.
+
+For where requests of one client meet many processes, as at the edge. Only `exact` rows and failed
+sign-ins are worth the way to an actor; the others are left to what stands nearer.
+"""
+
+import hashlib
+from typing import Any
+
+from durable.contract import AlarmInfo, DurableObject, ObjectStub
+from worker.env import Env
+from worker.limits import (
+    RATE_LIMITS,
+    SIGN_IN_TRUST_SECONDS,
+    SLOW_DOWNS,
+    RateLimit,
+    SlowDown,
+)
+from worker.rate_limits import Attempt, Failures, Limiter, step_attempt, step_bucket, step_undo
+
+_BUCKETS = {row.name: row for row in RATE_LIMITS}
+_SLOW_DOWNS = {row.name: row for row in SLOW_DOWNS}
+_STATE = "state"
+
+
+class RateLimiter(DurableObject):
+    """What is counted for one row and key; kept in storage, because idle actors are put away."""
+
+    env: Env
+
+    async def take(self, row_name: str) -> float:
+        """See `worker.rate_limits.Limiter.take`."""
+        row, now = _BUCKETS[row_name], self.env.tools.now()
+        full_at = await self.ctx.storage.get(_STATE)
+        wait, full_at = step_bucket(row, full_at or 0.0, now)
+        await self._keep(full_at, full_at)
+        return wait
+
+    async def attempt(self, row_name: str) -> list[Any]:
+        """See `worker.rate_limits.Limiter.attempt`; the verdict as a list."""
+        row, now = _SLOW_DOWNS[row_name], self.env.tools.now()
+        verdict, kept = step_attempt(row, await self._failures(), now)
+        await self._remember(row, kept)
+        return list(verdict)
+
+    async def undo(self, row_name: str, good: bool) -> None:
+        """See `worker.rate_limits.Limiter.undo`."""
+        kept = step_undo(await self._failures(), self.env.tools.now(), good)
+        await self._remember(_SLOW_DOWNS[row_name], kept)
+
+    async def alarm(self, info: AlarmInfo) -> None:
+        """Forget what no longer matters."""
+        await self.ctx.storage.delete_all()
+
+    async def _failures(self) -> Failures:
+        kept = await self.ctx.storage.get(_STATE)
+        return Failures() if kept is None else Failures(*kept)
+
+    async def _remember(self, row: SlowDown, kept: Failures) -> None:
+        until = kept.last + kept.number * row.forget_seconds + row.longest_wait
+        await self._keep(list(kept), max(until, kept.good_at + SIGN_IN_TRUST_SECONDS))
+
+    async def _keep(self, state: Any, until: float) -> None:
+        await self.ctx.storage.put(_STATE, state)
+        await self.ctx.storage.set_alarm(int(until * 1000) + 1000)
+
+
+class ActorLimiter:
+    """A `Limiter` that asks actors for what must be exact, and *near* for all else."""
+
+    __slots__ = ("_env", "_near")
+
+    def __init__(self, env: Env, near: Limiter) -> None:
+        self._env = env
+        self._near = near
+
+    async def take(self, row: RateLimit, key: str) -> float:
+        """See `Limiter.take`."""
+        if not row.exact:
+            return await self._near.take(row, key)
+        return float(await self._actor(row, key).call("take", row.name))
+
+    async def attempt(self, row: SlowDown, key: str) -> Attempt:
+        """See `Limiter.attempt`."""
+        return Attempt(*await self._actor(row, key).call("attempt", row.name))
+
+    async def undo(self, row: SlowDown, key: str, good: bool) -> None:
+        """See `Limiter.undo`."""
+        await self._actor(row, key).call("undo", row.name, good)
+
+    def _actor(self, row: RateLimit | SlowDown, key: str) -> ObjectStub:
+        # A digest: neither addresses nor names of people become names of objects.
+        name = hashlib.sha256(f"{row.name}\0{key}".encode()).hexdigest()
+        return self._env.rate_limiter.get_by_name(name)
