@@ -23,7 +23,7 @@ async def sign_in(env: Env, entry: Entry) -> tuple[str, Grant]:
         username = fold(entry.username)
     except ValueError:
         username = ""
-    judged = ""
+    judged: str | None = None
     # A second time only when the hash was replaced between judging and opening a session.
     for _ in range(2):
         found = await store.find(env, username)
