@@ -16,7 +16,6 @@ from worker.limits import RATE_KEYS, SIGN_IN_TRUST_SECONDS, RateLimit, SlowDown
 from worker.settings import Settings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", ""})
-_NEVER = float("-inf")
 
 
 class Attempt(NamedTuple):
@@ -35,8 +34,8 @@ class Failures(NamedTuple):
     """What a slow-down remembers: how many at the time of the last, and the last good sign-in."""
 
     number: float = 0
-    last: float = _NEVER
-    good_at: float = _NEVER
+    last: float = 0
+    good_at: float = 0
 
 
 class Limiter(Protocol):
@@ -82,9 +81,12 @@ def step_undo(kept: Failures, now: float, good: bool) -> Failures:
 
 
 def _pause_after(row: SlowDown, failures: float) -> float:
-    over = int(failures) - row.free
+    over = failures - row.free
+    # Failures fade by fractions; half a one is still one.
+    if over <= -0.5:
+        return 0.0
     # Beyond 2^30 seconds no wait is longer.
-    return 0.0 if over < 0 else min(row.longest_wait, row.first_wait * 2.0 ** min(over, 30))
+    return float(min(row.longest_wait, row.first_wait * 2.0 ** min(max(over, 0), 30)))
 
 
 class ProcessLimiter:
