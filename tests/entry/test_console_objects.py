@@ -116,21 +116,23 @@ async def test_an_object_tells_values_by_type_and_size(host: RunningHost, shelve
             "dict": {"three": 3},
             "when": datetime(2026, 11, 21, tzinfo=UTC),
             "umlaut": "ü",
-            "long": "x" * 100_000,
+            "long": "x" * 50_000,
+            "longer": "y" * 100_000,
         },
     )
 
     page = words(await Visitor(host).get(page_of(room)))
 
     for text in (
-        "number int 2 42",
-        "text text 7 words",
-        "blob blob 200",
-        "umlaut text 4 ü",
+        "number 42 int 2",
+        "text words text 7",
+        "200 bytes, 32 shown blob 200",
+        "umlaut ü text 4",
         '[1, "two"] 2 entries',
         '{"three": 3} 1 entry',
         "2026-11-21T00:00:00+00:00",
-        "characters, 400 shown",
+        "50,000 characters, 2,000 shown",
+        "100,002 characters, 2,000 shown json",
     ):
         assert text in page, text
 

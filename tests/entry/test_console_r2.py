@@ -270,6 +270,17 @@ async def test_forms_that_are_broken_store_nothing(
     assert (await host.env.blobs.list()).objects == []
 
 
+async def test_a_large_file_that_breaks_off_leaves_nothing(host: RunningHost) -> None:
+    """Parts were stored already; without the end of the form there is no object."""
+    visitor = await visit(host, "/r2/BLOBS")
+    body = form({"csrf": visitor.token, "key": "cut.bin"}, "cut.bin", bytes(12 * MIB))
+
+    answer = await send(visitor, body[:-MIB])
+
+    assert answer.status == 400
+    assert (await host.env.blobs.list()).objects == []
+
+
 async def test_the_token_comes_before_the_file(host: RunningHost) -> None:
     """A form whose token stands behind its file is refused without reading the file."""
     visitor = await visit(host, "/r2/BLOBS")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LIVE_SHOWN: Final = 200
 _PAGE_STORED: Final = 50
 _PAGE_VALUES: Final = 50
+_VALUE_CHARS: Final = 2000
 _STATES: Final = {1: "open", 2: "closing", 3: "closed"}
 
 
@@ -86,7 +87,9 @@ async def one_object(console: "Console", request: web.Request) -> web.StreamResp
         object=found,
         states=_STATES,
         sockets=[(one, plain_cell(one.attachment)) for one in found.sockets],
-        values=[(key, stored_size(value), stored_cell(value)) for key, value in shown],
+        values=[
+            (key, stored_size(value), stored_cell(value, _VALUE_CHARS)) for key, value in shown
+        ],
         tables=_read(console, class_name, digits, relations) or [],
         is_first=after is None,
         next=positions.seal(console, of, shown[-1][0]) if more else None,
