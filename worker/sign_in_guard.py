@@ -6,16 +6,18 @@ for an address with all names (trying stolen passwords); never a lock, so nobody
 out: from where a name signed in well before, only its own failures count. A try counts as failed
 from the moment it begins, so tries at the same time cannot slip through together.
 
-    attempt = await guard.check(env, request.remote, name)    # raises RateLimited
-    ... verify ...
-    await guard.failed(env, attempt)                          # or succeeded(env, attempt)
+    async with guarded(env, request.remote, name):    # raises RateLimited
+        ... verify, or raise Unauthorized ...
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import log2
 
 from worker.caller import pseudonym
 from worker.env import Env
+from worker.errors import Problem, Unauthorized
 from worker.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, SlowDown
 from worker.rate_limits import address_key, refused, spared
 
@@ -30,6 +32,25 @@ class Counted:
 
 
 Attempted = tuple[Counted, ...]
+
+
+@asynccontextmanager
+async def guarded(env: Env, address: str, name: str) -> AsyncIterator[None]:
+    """
+    Let one sign-in be verified: `Unauthorized` in the block is a failure, its end a success.
+
+    After any other refusal (the door was too busy) it was no try. Raises `RateLimited`.
+    """
+    attempted = await check(env, address, name)
+    try:
+        yield
+    except Unauthorized:
+        await failed(env, attempted)
+        raise
+    except Problem:
+        await _take_back(env, list(attempted))
+        raise
+    await succeeded(env, attempted)
 
 
 async def check(env: Env, address: str, name: str) -> Attempted:

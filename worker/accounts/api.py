@@ -11,6 +11,7 @@ from worker.caller import Caller
 from worker.env import Env
 from worker.errors import Unauthorized
 from worker.once import purge_spent
+from worker.sign_in_guard import guarded
 from worker.tokens import CHALLENGE, Audience
 from worker.web import Request, Response
 
@@ -48,7 +49,8 @@ def begin_session(audience: Audience) -> Door:
         entry = read_entry(await Members.of(request), audience)
         if entry.cookies:
             cookies.check_origin(request, env)
-        username, grant = await sign_in.sign_in(env, entry)
+        async with guarded(env, request.remote, sign_in.folded(entry)):
+            username, grant = await sign_in.sign_in(env, entry)
         return granted(env, grant, in_cookies=entry.cookies, username=username)
 
     return door

@@ -19,10 +19,7 @@ async def sign_in(env: Env, entry: Entry) -> tuple[str, Grant]:
     that nobody has or can have, and a disabled account; `Busy` when too many sign in.
     """
     password = passwords.usable(entry.password)
-    try:
-        username = fold(entry.username)
-    except ValueError:
-        username = ""
+    username = folded(entry)
     judged: str | None = None
     # A second time only when the hash was replaced between judging and opening a session.
     for _ in range(2):
@@ -43,6 +40,14 @@ async def sign_in(env: Env, entry: Entry) -> tuple[str, Grant]:
             env.tools.wait_until(_rehash(env, found, password))
         return username, grant
     raise Unauthorized("The username or the password is wrong.", headers=CHALLENGE)
+
+
+def folded(entry: Entry) -> str:
+    """Return the one spelling of the username, or "" for what none can be."""
+    try:
+        return fold(entry.username)
+    except ValueError:
+        return ""
 
 
 async def change_password(env: Env, caller: Caller, current: str | None, typed: str) -> None:
