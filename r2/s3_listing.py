@@ -17,10 +17,13 @@ from r2.listing import ListQuery, encode_cursor
 from r2.objects import R2HttpMetadata, R2Object
 from r2.s3_metadata import RESERVED
 from r2.s3_objects import Found, S3Objects
-from r2.s3_wire import Wire
+from r2.s3_wire import Refused, Wire
 from r2.s3_xml import Listed, read_list
 
 _HIGHEST: Final = "\U0010ffff"
+# Short pages are asked for longer: a list that fits one page of the server is right even
+# where the server pages in the order of time (rclone does).
+_AT_LEAST: Final = 200
 
 
 @dataclass(slots=True)
@@ -68,7 +71,8 @@ def _entries(wire: Wire, query: ListQuery) -> Iterator[tuple[str, bool]]:
     lowest, after = query.first, _start(query)
     passed = b""
     while True:
-        page = _ask(wire, prefix, delimiter, after, min(query.limit + 1, MAX_LIST_KEYS))
+        asked = min(max(query.limit + 1, _AT_LEAST), MAX_LIST_KEYS)
+        page = _ask(wire, prefix, delimiter, after, asked)
         entries = sorted(
             [(key.encode(), key, False) for key in page.keys]
             + [(group.encode(), group, True) for group in page.prefixes]
@@ -78,6 +82,9 @@ def _entries(wire: Wire, query: ListQuery) -> Iterator[tuple[str, bool]]:
                 yield text, is_group
         if not page.truncated or not entries:
             return
+        if entries[-1][0] <= passed or page.keys != sorted(page.keys, key=str.encode):
+            # A server that pages in another order: better no list than a wrong one.
+            raise Refused(501, "")
         passed, text, is_group = entries[-1]
         after = _RESERVED_END if text.startswith(RESERVED) else _past(text) if is_group else text
 

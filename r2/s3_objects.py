@@ -244,6 +244,15 @@ class S3Objects:
             stored |= {part.number: part for part in rows}
         return stored
 
+    def has_ended(self, key: str, upload: str) -> bool:
+        """Return whether S3 has no such upload any more."""
+        query = {"uploadId": upload, "max-parts": "1"}
+        try:
+            self._wire.request("GET", key, query=query)
+        except Refused as refused:
+            return refused.status == 404
+        return False
+
     def complete(
         self,
         key: str,

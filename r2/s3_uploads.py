@@ -209,14 +209,16 @@ class Uploads:
     ) -> R2UploadedPart:
         """Store a part; R2Error 10024 unless the upload of *key* is open."""
         record = self._record(key, upload_id)
+        if record is None:
+            raise refusal("uploadPart", NO_SUCH_UPLOAD)
         try:
-            if record is not None:
-                part = self._objects.send_part(key, record.upload, number, data)
-                return R2UploadedPart(number, part.etag)
+            part = self._objects.send_part(key, record.upload, number, data)
         except Refused as refused:
-            if refused.status != 404:
-                raise
-        raise refusal("uploadPart", NO_SUCH_UPLOAD)
+            # Not every server has the same answer for an upload that has ended: ask.
+            if refused.status == 404 or self._objects.has_ended(key, record.upload):
+                raise refusal("uploadPart", NO_SUCH_UPLOAD) from None
+            raise
+        return R2UploadedPart(number, part.etag)
 
     def complete(
         self, key: str, upload_id: str, chosen: Sequence[R2UploadedPart], now: int

@@ -105,7 +105,7 @@ def rclone(folder: Path) -> S3Server:
     command = [
         *(_tool("rclone"), "serve", "s3", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"),
         *("--addr", f"127.0.0.1:{port}", "--config", os.devnull),
-        *("--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(folder)),
+        *("--vfs-cache-mode", "off", str(folder)),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return S3Server("rclone", command, port, folder)
