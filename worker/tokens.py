@@ -68,7 +68,8 @@ def issue(
         "sub": subject,
         "scope": " ".join(scopes),
         "iat": int(now),
-        "exp": round(now + minutes * 60),
+        # A thousandth more, so that rounding of fractions takes no second away.
+        "exp": int(now + minutes * 60 + 0.001),
         **more,
     }
     key = keys.keys[keys.current].reveal()
