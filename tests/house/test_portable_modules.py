@@ -7,9 +7,11 @@ from tests.house.sources import ROOT, sources
 
 PORTABLE = ("worker", "kv", "d1_schema", "r2", "durable")
 # The adapters and the entry of a host, by file name; everything else must load at the edge.
-HOST_ADAPTERS = {"embedded", "minio", "redis"} | {
-    f"redis_{part}" for part in ("address", "errors", "lane", "pipe")
-}
+HOST_ADAPTERS = (
+    {"embedded", "minio", "redis"}
+    | {f"redis_{part}" for part in ("address", "errors", "lane", "pipe")}
+    | {path.stem for path in (ROOT / "r2").glob("s3_*.py")}
+)
 
 # Cloudflare runs module code once at deploy, without entropy, and freezes what it leaves behind
 # (facts/bindings.md F8, J6). The clock is judged by who asks: a library may note its start time.
