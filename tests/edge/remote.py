@@ -207,4 +207,5 @@ async def empty(workerd: Workerd, db: D1Database) -> None:
         kv = RemoteNamespace(workerd, time.time, binding)
         while keys := (await kv.list()).keys:
             await asyncio.gather(*(kv.delete(key.name) for key in keys))
-    await db.prepare("DELETE FROM profiles").run()
+    for table in ("profiles", "identities", "accounts", "sessions", "spent_tokens"):
+        await db.prepare(f"DELETE FROM {table}").run()
