@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import doors, figures, imports, redis_store, startup
+from benchmarks import accounts, doors, figures, imports, redis_store, s3_transfer, startup
 from benchmarks.figures import Figure
 from benchmarks.load import LoadError
 from benchmarks.plan import QUICK, Plan
@@ -27,9 +27,13 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Figure]]] = {
     "d1_point_query": doors.d1_point_query,
     "kv_write": doors.kv_write,
     "object_counter": doors.object_counter,
+    "session_check": accounts.session_check,
+    "token_refresh": accounts.token_refresh,
+    "login_latency": accounts.login_latency,
     "import_http": imports.import_http,
     "redis_profile_get": redis_store.redis_profile_get,
     "redis_import": redis_store.redis_import,
+    "s3_transfer": s3_transfer.s3_transfer,
     "startup": startup.startup,
 }
 
