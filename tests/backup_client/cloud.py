@@ -24,6 +24,7 @@ class Cloud:
     requests: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     extra: dict[str, str] = field(default_factory=dict)
+    chunked: bool = False
     naps: list[float] = field(default_factory=list)
     session: ClientSession | None = None
 
@@ -60,7 +61,11 @@ class Cloud:
         if request.method in ("GET", "HEAD"):
             if self.blob is None:
                 return web.json_response({"title": "Not found"}, status=404)
-            return web.Response(body=self.blob, headers={**tag, **self.extra})
+            answer = web.Response(body=self.blob, headers={**tag, **self.extra})
+            if self.chunked:
+                # Then nobody knows beforehand how much will come.
+                answer.enable_chunked_encoding()
+            return answer
         known = request.headers.get("If-Match", "").strip('"')
         if known != (str(self.version) if self.blob is not None else ""):
             return web.json_response({"title": "Conflict"}, status=409, headers=tag)

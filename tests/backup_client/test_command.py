@@ -112,6 +112,11 @@ async def test_conflict_and_merge_as_they_are_shown(say: Terminal, tmp_path: Pat
     both = [(await say("contacts", "list", "--json", home=home)).stdout for home in "ab"]
     assert both[0] == both[1]
     assert {one["id"] for one in json.loads(both[0])} == {"mira", "noor"}
+    # What lies in the future can still be changed.
+    await say("contacts", "add", "mira", "--name", "Three")
+    await say("push")
+    await say("pull", home="b")
+    assert "Three" in (await say("contacts", "list", home="b")).stdout
 
 
 async def test_refusals_have_their_codes(say: Terminal, tmp_path: Path) -> None:

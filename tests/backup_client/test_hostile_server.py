@@ -60,6 +60,19 @@ async def test_a_rollback_is_noticed_and_put_right(cloud: Cloud, make_home: Make
     assert (await here.pull(Typed())).warnings == []
 
 
+async def test_a_rollback_to_the_same_content_is_put_right_too(
+    cloud: Cloud, make_home: MakeHome
+) -> None:
+    """Though nothing is new, the server gets a backup that is the newest again."""
+    here = on(cloud, make_home("a"))
+    await here.push(Typed())
+    await here.push(Typed(), new_password=True)
+    cloud.blob = cloud.history[0]
+
+    assert (await here.push(Typed())).generation == 3
+    assert (await here.push(Typed())).stored is False
+
+
 async def test_two_backups_of_one_generation_are_noticed(cloud: Cloud, make_home: MakeHome) -> None:
     """A server that shows two machines different histories is found out when they compare."""
     a = make_home("a")

@@ -86,11 +86,12 @@ def test_bytes_that_are_no_json_are_damage(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     """The second is told, not mixed in."""
-    first, second = Home(tmp_path), Home(tmp_path)
+    first, second = Home(tmp_path / "home"), Home(tmp_path / "home")
     with first.alone(), pytest.raises(StateBusy), second.alone():
         pass
     with second.alone():
-        pass
+        modes = {path.stat().st_mode & 0o777 for path in (first.folder, *first.folder.iterdir())}
+    assert modes == {0o700, 0o600}
 
 
 def test_the_folder_follows_xdg() -> None:

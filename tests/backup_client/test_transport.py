@@ -93,6 +93,16 @@ async def test_an_upload_whose_answer_was_lost_is_not_repeated(cloud: Cloud) -> 
     assert cloud.history == [BLOB]
 
 
+async def test_a_refusal_that_breaks_the_upload_off_is_a_conflict(cloud: Cloud) -> None:
+    """A server may hang up on a body it will not take; the version tells why."""
+    await cloud.server().store(BLOB, None)
+    cloud.faults = [("POST", "drop")] * 20
+    with pytest.raises(Conflict) as refused:
+        await cloud.server().store(BLOB + b"x", None)
+
+    assert refused.value.version == 1
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 411, 413, 500, 501])
 async def test_a_refusal_is_said_once(cloud: Cloud, status: int) -> None:
     """Nothing that would be refused again is sent again."""
@@ -127,8 +137,9 @@ async def test_an_endless_answer_is_cut(cloud: Cloud, monkeypatch: pytest.Monkey
     """More than a backup can hold is not read into memory."""
     monkeypatch.setattr(wire, "LARGEST_BLOB", len(BLOB) - 1)
     cloud.blob = BLOB
-    with pytest.raises(TooLarge):
-        await cloud.server().fetch()
+    for cloud.chunked in (False, True):
+        with pytest.raises(TooLarge):
+            await cloud.server().fetch()
 
 
 async def test_the_avatar_is_named_for_keeping(cloud: Cloud) -> None:
