@@ -1,5 +1,6 @@
 """The console's D1 pages: tables, rows, migrations; a SQL box that reads unless told to write."""
 
+import re
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -139,78 +140,79 @@ async def test_what_people_stored_never_becomes_markup(host: RunningHost) -> Non
             assert_tame((await run(visitor, sql))[1])
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO t VALUES (2)",
-        "UPDATE t SET n = 5",
-        "DELETE FROM t",
-        "REPLACE INTO t VALUES (3)",
-        "DROP TABLE t",
-        "CREATE TABLE u (x)",
-        "CREATE TEMP TABLE u (x)",
-        "ALTER TABLE t RENAME TO u",
-        "WITH x AS (SELECT 9 AS n) INSERT INTO t SELECT n FROM x",
-        "WITH x AS (SELECT 1) DELETE FROM t",
-        "SELECT 1; DELETE FROM t",
-        "INSERT INTO t VALUES (7) RETURNING n",
-        "UPDATE sqlite_master SET type = 'view'",
-        "PRAGMA writable_schema = ON; DELETE FROM sqlite_master",
-        "PRAGMA query_only = OFF; DELETE FROM t",
-        "PRAGMA user_version = 7",
-        "PRAGMA journal_mode = DELETE",
-        "PRAGMA wal_checkpoint(TRUNCATE)",
-        "PRAGMA optimize",
-        "ATTACH 'beside.sqlite' AS beside",
-        "VACUUM",
-        "VACUUM INTO 'copy.sqlite'",
-        "REINDEX",
-        "ANALYZE",
-        "BEGIN; DELETE FROM t; COMMIT",
-        "SELECT load_extension('x')",
-        "SELECT writefile('x', 'y')",
-        "EXPLAIN DELETE FROM t",
-        "SELECT * FROM sqlite_dbpage",
-        "SELECT * FROM _cf_KV",
-    ],
-)
-async def test_reading_only_is_only_reading(host: RunningHost, tmp_path: Path, sql: str) -> None:
+WRITES = [
+    "INSERT INTO t VALUES (2)",
+    "UPDATE t SET n = 5",
+    "DELETE FROM t",
+    "REPLACE INTO t VALUES (3)",
+    "DROP TABLE t",
+    "CREATE TABLE u (x)",
+    "CREATE TEMP TABLE u (x)",
+    "ALTER TABLE t RENAME TO u",
+    "WITH x AS (SELECT 9 AS n) INSERT INTO t SELECT n FROM x",
+    "WITH x AS (SELECT 1) DELETE FROM t",
+    "SELECT 1; DELETE FROM t",
+    "INSERT INTO t VALUES (7) RETURNING n",
+    "UPDATE sqlite_master SET type = 'view'",
+    "PRAGMA writable_schema = ON; DELETE FROM sqlite_master",
+    "PRAGMA query_only = OFF; DELETE FROM t",
+    "PRAGMA user_version = 7",
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA optimize",
+    "ATTACH 'beside.sqlite' AS beside",
+    "VACUUM",
+    "VACUUM INTO 'copy.sqlite'",
+    "REINDEX",
+    "ANALYZE",
+    "BEGIN; DELETE FROM t; COMMIT",
+    "SELECT load_extension('x')",
+    "SELECT writefile('x', 'y')",
+    "EXPLAIN DELETE FROM t",
+    "SELECT * FROM sqlite_dbpage",
+    "SELECT * FROM _cf_KV",
+]
+
+
+async def test_reading_only_is_only_reading(host: RunningHost) -> None:
     """Whatever writes is refused by the engine, with D1's words, and nothing changes."""
     await make(host, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
     visitor = await visit(host, SQL)
     before = list(Path.cwd().iterdir())
     schema = await host.env.db.prepare("SELECT * FROM sqlite_master").raw()
 
-    status, page = await run(visitor, sql)
+    for sql in WRITES:
+        status, page = await run(visitor, sql)
 
-    assert status == 400
-    assert "D1_ERROR" in page
-    assert await host.env.db.prepare("SELECT n FROM t").raw() == [[1]]
-    assert await host.env.db.prepare("SELECT * FROM sqlite_master").raw() == schema
+        assert status == 400, sql
+        assert "D1_ERROR" in page, sql
+        assert await host.env.db.prepare("SELECT n FROM t").raw() == [[1]], sql
+        assert await host.env.db.prepare("SELECT * FROM sqlite_master").raw() == schema, sql
     assert list(Path.cwd().iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT n FROM t",
-        "WITH x AS (SELECT n FROM t) SELECT * FROM x",
-        "VALUES (41 + 1)",
-        "PRAGMA table_info(t)",
-        "SELECT name FROM pragma_table_list",
-        "SELECT value FROM json_each('[1]')",
-        "EXPLAIN QUERY PLAN SELECT n FROM t",
-        "-- a note\nSELECT 'INSERT INTO t; DELETE' AS text",
-    ],
-)
-async def test_reading_reads(host: RunningHost, sql: str) -> None:
+READS = [
+    "SELECT n FROM t",
+    "WITH x AS (SELECT n FROM t) SELECT * FROM x",
+    "VALUES (41 + 1)",
+    "PRAGMA table_info(t)",
+    "SELECT name FROM pragma_table_list",
+    "SELECT value FROM json_each('[1]')",
+    "EXPLAIN QUERY PLAN SELECT n FROM t",
+    "-- a note\nSELECT 'INSERT INTO t; DELETE' AS text",
+]
+
+
+async def test_reading_reads(host: RunningHost) -> None:
     """What only asks is answered, also when its text looks like a write."""
     await make(host, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
+    visitor = await visit(host, SQL)
 
-    status, page = await run(await visit(host, SQL), sql)
+    for sql in READS:
+        status, page = await run(visitor, sql)
 
-    assert status == 200
-    assert "1 row" in page or "rows" in page
+        assert status == 200, sql
+        assert re.search(r"[1-9]\d* rows? in", page), sql
 
 
 async def test_writing_takes_the_button_and_the_tick_and_forgets_both(host: RunningHost) -> None:
@@ -274,24 +276,26 @@ async def test_an_endless_query_is_stopped_and_holds_nobody_up(
     assert "It was stopped after 0.3 seconds." in page
 
 
-@pytest.mark.parametrize(
-    ("sql", "text"),
-    [
-        ("", "did not contain a statement"),
-        ("-- nothing", "did not contain a statement"),
-        ("SELEC 1", "syntax error"),
-        ("SELECT ?", "Wrong number of parameter bindings"),
-        ("SELECT * FROM nowhere", "no such table: nowhere"),
-        ("SELECT 1;" * 21, "at most 20 statements"),
-        ("SELECT '" + "x" * 100_001 + "'", "statement too long"),
-    ],
-)
-async def test_mistakes_are_told_in_the_words_of_d1(host: RunningHost, sql: str, text: str) -> None:
-    """What cannot run answers 400 with the error beside the box, which keeps the text."""
-    status, page = await run(await visit(host, SQL), sql)
+MISTAKES = [
+    ("", "did not contain a statement"),
+    ("-- nothing", "did not contain a statement"),
+    ("SELEC 1", "syntax error"),
+    ("SELECT ?", "Wrong number of parameter bindings"),
+    ("SELECT * FROM nowhere", "no such table: nowhere"),
+    ("SELECT 1;" * 21, "at most 20 statements"),
+    ("SELECT '" + "x" * 100_001 + "'", "statement too long"),
+]
 
-    assert status == 400
-    assert text in words(page)
+
+async def test_mistakes_are_told_in_the_words_of_d1(host: RunningHost) -> None:
+    """What cannot run answers 400 with the error beside the box, which keeps the text."""
+    visitor = await visit(host, SQL)
+
+    for sql, text in MISTAKES:
+        status, page = await run(visitor, sql)
+
+        assert status == 400, sql
+        assert text in words(page), sql
 
 
 async def test_statements_before_a_mistake_are_still_shown(host: RunningHost) -> None:
@@ -325,26 +329,22 @@ async def test_a_missing_migrations_table_is_pending_and_stays_missing(host: Run
         await host.env.db.prepare("SELECT * FROM d1_migrations").all()
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/d1/NOPE", 404),
-        ("/d1/NOPE/sql", 404),
-        ("/d1/DB/table", 404),
-        ("/d1/DB/table?name=nope", 404),
-        ("/d1/DB/table?name=sqlite_master", 404),
-        ("/d1/DB/table?name=profiles&after=abc", 400),
-        ("/d1/DB/table?name=profiles&after=%00%FF", 400),
-        ("/d1/DB/nothing", 404),
-    ],
-)
-async def test_unknown_names_and_altered_addresses_get_clear_pages(
-    host: RunningHost, path: str, status: int
-) -> None:
-    """404 for what is not there, 400 for a position that the console never made."""
-    page = await Visitor(host).get(path, status)
+UNKNOWN = [
+    ("/d1/NOPE", 404),
+    ("/d1/NOPE/sql", 404),
+    ("/d1/DB/table", 404),
+    ("/d1/DB/table?name=nope", 404),
+    ("/d1/DB/table?name=sqlite_master", 404),
+    ("/d1/DB/table?name=profiles&after=abc", 400),
+    ("/d1/DB/table?name=profiles&after=%00%FF", 400),
+    ("/d1/DB/nothing", 404),
+]
 
-    assert "<h1>" in page
+
+async def test_unknown_names_and_altered_addresses_get_clear_pages(host: RunningHost) -> None:
+    """404 for what is not there, 400 for a position that the console never made."""
+    for path, status in UNKNOWN:
+        assert "<h1>" in await Visitor(host).get(path, status), path
 
 
 async def test_a_position_of_another_table_leads_nowhere(host: RunningHost) -> None:

@@ -286,20 +286,20 @@ async def test_the_caller_of_the_console_is_named_in_the_log(host: RunningHost) 
     assert "Ada" not in "".join(host.log)
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/imports/report", 400),
-        ("/imports/report?id=nope", 400),
-        (f"/imports/report?id={ID}", 404),
-        (f"/imports/report.json?id={ID}", 404),
-        ("/imports/progress?id=<script>", 400),
-        ("/imports/nothing", 404),
-    ],
-)
-async def test_unknown_imports_get_clear_pages(host: RunningHost, path: str, status: int) -> None:
+UNKNOWN = [
+    ("/imports/report", 400),
+    ("/imports/report?id=nope", 400),
+    (f"/imports/report?id={ID}", 404),
+    (f"/imports/report.json?id={ID}", 404),
+    ("/imports/progress?id=<script>", 400),
+    ("/imports/nothing", 404),
+]
+
+
+async def test_unknown_imports_get_clear_pages(host: RunningHost) -> None:
     """400 for what is no id, 404 for an import that is not known."""
-    assert "<h1>" in await Visitor(host).get(path, status)
+    for path, status in UNKNOWN:
+        assert "<h1>" in await Visitor(host).get(path, status), path
 
 
 @pytest.mark.parametrize("begin", ["-1", "x", "1.5", "9999999", "²"])
