@@ -41,7 +41,6 @@ MAX_TAGS: Final = 10
 MAX_TAG_CHARACTERS: Final = 256
 MAX_SOCKETS: Final = 32_768
 MAX_AUTO_RESPONSE_BYTES: Final = 2048
-MAX_ATTACHMENT_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,19 @@ class WebSocket(Protocol):
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close. InvalidAccessError for 1004, 1005, 1006, 1015 and outside 1000 to 4999."""
+        ...
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes sent that the network has not taken yet; 0 at the edge, which cannot tell."""
+        ...
+
+    def close_after(self, seconds: float, code: int, reason: str = "") -> bool:
+        """
+        Close by itself after *seconds*, also while the object sleeps; a later call replaces it.
+
+        False where the platform has no such timer (Cloudflare): set an alarm there.
+        """
         ...
 
     def serialize_attachment(self, value: Any) -> None:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from durable.contract import MAX_ATTACHMENT_BYTES
 from durable.edge_values import from_stored, js_data, socket_errors
-from durable.errors import SocketStateError
-from durable.values import encode, stored_size
+from durable.socket_frames import check_attachment
+from durable.values import encode
 
 
 class EdgeSocket:
@@ -42,6 +41,15 @@ class EdgeSocket:
             else:
                 self.js.close(code, reason)
 
+    @property
+    def buffered_amount(self) -> int:
+        """Always 0: the runtime does not tell."""
+        return 0
+
+    def close_after(self, seconds: float, code: int, reason: str = "") -> bool:
+        """Return False: the runtime has no such timer, an alarm has to do it."""
+        return False
+
     def serialize_attachment(self, value: Any) -> None:
         """
         Keep *value* (plain data) with the socket across hibernation.
@@ -49,13 +57,7 @@ class EdgeSocket:
         Raises:
             SocketStateError: longer than 16,384 bytes. DataCloneError when not plain data.
         """
-        encoded = encode(value)
-        size = stored_size(encoded)
-        if size > MAX_ATTACHMENT_BYTES:
-            raise SocketStateError(
-                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
-                f"'attachment' was {size} bytes."
-            )
+        encoded = check_attachment(encode(value))
         with socket_errors():
             self.js.serializeAttachment(js_data(encoded))
 

@@ -21,6 +21,7 @@ class Event(Turn):
     __slots__ = ("is_settled", "settle", "start")
 
     def __init__(self, start: Start, settle: Settle) -> None:
+        super().__init__()
         self.start = start
         self.settle = settle
         self.is_settled = False

@@ -23,7 +23,11 @@ MAX_WAITING: Final = 10_000
 class Turn:
     """One event, or one critical section of an event: what the gate lets through or holds."""
 
-    __slots__ = ()
+    __slots__ = ("has_waited",)
+
+    def __init__(self) -> None:
+        self.has_waited = False
+        """Whether it gave way since it began, so that other events may have moved."""
 
 
 CURRENT_TURN: ContextVar[Turn | None] = ContextVar("durable_current_turn", default=None)
@@ -149,6 +153,7 @@ def drive(gate: Gate, turn: Turn, coroutine: Coroutine[Any, Any, T]) -> Generato
         except StopIteration as end:
             result: T = end.value
             return result
+        turn.has_waited = True
         try:
             value, error = (yield awaited), None
         except GeneratorExit:

@@ -6,7 +6,8 @@ the network:
 
 - each frame from the network: `client.send(data)`, then `await client.writable()`, which waits
   while the actor is behind;
-- frames to the network: `await client.receive()` until it returns `Closed`;
+- frames to the network: `await client.receive_all()` until `Closed` comes; what is in the
+  transport's own buffer the host tells by `client.network_buffer`;
 - the network's end came: `client.hang_up(code, reason)`, with whatever code it gave (None, 0
   or 1005 for a close without a code, 1006 when the peer vanished); `client.drop()` is the same
   as `hang_up(1006)`. Both do nothing on a socket that is closed already.
@@ -18,9 +19,9 @@ it, the socket is closed with 1013 and what waited is thrown away.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from durable.contract import MAX_ATTACHMENT_BYTES
 from durable.errors import SocketStateError
 from durable.socket_frames import (
     ABNORMAL,
@@ -30,6 +31,7 @@ from durable.socket_frames import (
     NO_CODE,
     SLOW,
     Message,
+    check_attachment,
     check_close,
     check_message,
     size_of,
@@ -37,20 +39,8 @@ from durable.socket_frames import (
 from durable.socket_frames import CLOSED as CLOSED
 from durable.socket_frames import OPEN as OPEN
 from durable.socket_frames import Closed as Closed
-from durable.values import decode, encode, stored_size
-
-
-class SocketOwner(Protocol):
-    """Who took a socket over: the object that accepted it."""
-
-    def incoming(self, ws: "LocalSocket", item: Message | Closed) -> None:
-        """Take a message, or the peer's close."""
-
-    def hold(self, action: Callable[[], None]) -> None:
-        """Do *action* when the object's writes are durable."""
-
-    async def caught_up(self, ws: "LocalSocket") -> None:
-        """Wait until few messages of *ws* wait for the object."""
+from durable.socket_owner import SocketOwner
+from durable.values import decode, encode
 
 
 def local_pair() -> tuple["LocalSocket", "LocalSocket"]:
@@ -66,7 +56,9 @@ class LocalSocket:
     __slots__ = (
         "_attachment",
         "_called_close",
+        "_end_timer",
         "_got_close",
+        "_held_bytes",
         "_is_accepted",
         "_is_gone",
         "_peer",
@@ -75,6 +67,7 @@ class LocalSocket:
         "_sent_close",
         "_waiting_bytes",
         "auto_response_ms",
+        "network_buffer",
         "owner",
         "tags",
     )
@@ -84,7 +77,9 @@ class LocalSocket:
     def __init__(self) -> None:
         self._queue: deque[Message | Closed] = deque()
         self._waiting_bytes = 0
+        self._held_bytes = 0
         self._reader: asyncio.Future[None] | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._attachment: str | bytes | None = None
         self._is_accepted = False
         self._called_close = False
@@ -94,6 +89,15 @@ class LocalSocket:
         self.owner: SocketOwner | None = None
         self.tags: list[str] | None = None
         self.auto_response_ms: int | None = None
+        self.network_buffer: Callable[[], int] | None = None
+        """Bytes that `receive` gave out and the network has not taken yet."""
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that this end sent and the network has not taken yet."""
+        peer = self._peer
+        in_network = 0 if peer.network_buffer is None else peer.network_buffer()
+        return self._held_bytes + peer._waiting_bytes + in_network  # noqa: SLF001  # of the pair
 
     @property
     def ready_state(self) -> int:
@@ -111,12 +115,7 @@ class LocalSocket:
         self._is_accepted = True
 
     def send(self, message: Message) -> None:
-        """
-        Send *message*; from an actor it leaves when the actor's writes are durable.
-
-        Raises:
-            TypeError: not str or bytes, or this end was closed.
-        """
+        """Send *message* once the actor's writes are durable. TypeError after `close`."""
         if self._called_close:
             raise TypeError("Can't call WebSocket send() after close().")
         checked = check_message(message)
@@ -135,8 +134,21 @@ class LocalSocket:
         self._called_close = True
         self.echo_close(Closed(NO_CODE if code is None else code, reason))
 
+    def close_after(self, seconds: float, code: int, reason: str = "") -> bool:
+        """See `durable.contract.WebSocket.close_after`."""
+        self._stop_timer()
+        later = asyncio.get_running_loop().call_later
+        self._end_timer = later(seconds, self.close, code, reason)
+        return True
+
+    def _stop_timer(self) -> None:
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
+
     def echo_close(self, closed: Closed) -> None:
         """Close this end with what the other end said, unless it was closed already."""
+        self._stop_timer()
         if not self._sent_close:
             self._sent_close = True
             self._out(closed)
@@ -154,6 +166,19 @@ class LocalSocket:
             # Whoever still reads this end hears of it too.
             self._end_queue(DROPPED)
             self.cut(DROPPED)
+
+    async def receive_all(self) -> list[Message | Closed]:
+        """Return all that waits, at least one; `Closed` comes alone, again and again."""
+        first = await self.receive()
+        if not self._queue or isinstance(first, Closed):
+            return [first]
+        waiting = [first, *self._queue]
+        self._queue.clear()
+        if isinstance(waiting[-1], Closed):
+            # Left for the next call, which answers it.
+            self._queue.append(waiting.pop())
+        self._waiting_bytes = 0
+        return waiting
 
     async def receive(self) -> Message | Closed:
         """Return the next message; after the last, `Closed`, again and again."""
@@ -185,14 +210,7 @@ class LocalSocket:
             DataCloneError: not plain data.
             SocketStateError: longer than 16,384 bytes in its stored form.
         """
-        encoded = encode(value)
-        size = stored_size(encoded)
-        if size > MAX_ATTACHMENT_BYTES:
-            raise SocketStateError(
-                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
-                f"'attachment' was {size} bytes."
-            )
-        self._attachment = encoded
+        self._attachment = check_attachment(encode(value))
 
     def deserialize_attachment(self) -> Any:
         """Return a fresh copy of what was kept, or None."""
@@ -233,11 +251,13 @@ class LocalSocket:
 
     def note_close(self, closed: Closed) -> None:
         """The other end has closed, or is gone."""
+        self._stop_timer()
         self._got_close = True
         self._is_gone = self._is_gone or not closed.was_clean
 
     def cut(self, closed: Closed) -> None:
         """End both sides at once; *closed* is what the other end sees."""
+        self._stop_timer()
         self._is_gone = True
         self._peer.arrive(closed)
 
@@ -251,8 +271,14 @@ class LocalSocket:
             return  # nobody is there to hear it
         if self.owner is None:
             self._peer.arrive(item)
-        else:
-            self.owner.hold(lambda: self._peer.arrive(item))
+            return
+        self._held_bytes += size_of(item)
+        if not self.owner.hold(partial(self._let_out, item)):
+            self._held_bytes -= size_of(item)
+
+    def _let_out(self, item: Message | Closed) -> None:
+        self._held_bytes -= size_of(item)
+        self._peer.arrive(item)
 
     def _give_up(self) -> None:
         self._end_queue(SLOW)

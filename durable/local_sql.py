@@ -1,7 +1,7 @@
 """SQL on the object's own file, with the manners of Cloudflare's (facts/bindings.md D4)."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -36,6 +36,29 @@ class LocalSql(SqlStorage):
             is_last = statement is statements[-1]
             cursor = self._run(statement, values if is_last else [])
         return cursor
+
+    def exec_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        prepared = [[to_binding(value) for value in row] for row in rows]
+        if not prepared:
+            return
+        [statement, *others] = _checked(sql, len(prepared[0]))
+        if others or statement.names or not statement.writes:
+            raise SqlError("exec_many takes one statement that writes, with plain parameters.")
+        if any(len(row) != statement.parameter_count for row in prepared):
+            raise SqlError(_WRONG_COUNT)
+        writes = self._writes
+        connection = writes.writer()
+        authority = writes.file.authority
+        assert authority is not None
+        authority.is_lifted = False
+        try:
+            connection.executemany(statement.text, prepared)
+        except sqlite3.Error as error:
+            raise SqlError(sqlite_dialect.describe(error, authority)) from None
+        finally:
+            authority.is_lifted = True
+            if not connection.in_transaction:
+                raise ObjectResetError(LOST)
 
     @property
     def database_size(self) -> int:

@@ -43,6 +43,9 @@ _CACHE_KIB = 512
 _LOG_PAGES = 1000
 """SQLite's own default: the log is copied back into the file when it is this long."""
 
+_FREE_PAGES = 16
+"""Fewer unused pages are not worth the writes."""
+
 _MAX_CLOSING = 16
 """Files that may be on their way to being closed."""
 
@@ -96,7 +99,7 @@ class OpenFiles:
         if len(self._closing) >= _MAX_CLOSING:
             # The oldest: descriptors are the scarce thing here.
             self._closing.pop(next(iter(self._closing))).result()
-        self._closing[file.path] = self._closer.submit(connection.close)
+        self._closing[file.path] = self._closer.submit(_shrink_and_close, connection)
 
     def finish(self) -> None:
         """Wait until every file is closed; blocks."""
@@ -116,6 +119,7 @@ class OpenFiles:
             _remove_file(path)
             connection = sqlite3.connect(path, isolation_level=None)
             try:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 connection.executescript(_SCHEMA)
             finally:
@@ -242,6 +246,16 @@ class ObjectFile:
             return None
         row = self.connection().execute(_READ_METADATA, (key,)).fetchone()
         return None if row is None else row[0]
+
+
+def _shrink_and_close(connection: sqlite3.Connection) -> None:
+    """Give back to the disk what the object no longer uses, then close."""
+    with contextlib.suppress(sqlite3.Error):
+        # An open transaction, or a disk that is full: the space is only late.
+        [free] = connection.execute("PRAGMA freelist_count /*edgekeep's own*/").fetchone()
+        if free >= _FREE_PAGES:
+            connection.execute("PRAGMA incremental_vacuum /*edgekeep's own*/").fetchall()
+    connection.close()
 
 
 def _is_whole(path: Path) -> bool:

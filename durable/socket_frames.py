@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from durable.errors import InvalidAccessError
+from durable.errors import InvalidAccessError, SocketStateError
+from durable.values import stored_size
 
 OPEN: Final = 1
 CLOSING: Final = 2
 CLOSED: Final = 3
 
+MAX_ATTACHMENT_BYTES: Final = 16_384
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 MAX_WAITING_MESSAGES: Final = 10_000
 MAX_REASON_BYTES: Final = 123
@@ -54,6 +56,17 @@ def check_message(message: object) -> Message:
     if not isinstance(message, (str, bytes)):
         raise TypeError(f"A message must be str or bytes, not {type(message).__name__}.")
     return message
+
+
+def check_attachment(encoded: str | bytes) -> str | bytes:
+    """Return *encoded*, an attachment's stored form. SocketStateError when it is too long."""
+    size = stored_size(encoded)
+    if size > MAX_ATTACHMENT_BYTES:
+        raise SocketStateError(
+            f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
+            f"'attachment' was {size} bytes."
+        )
+    return encoded
 
 
 def size_of(item: Message | Closed) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from durable.contract import MAX_SOCKETS, check_tags
 from durable.errors import SocketStateError
+from durable.gate import CURRENT_TURN
 from durable.instance import CURRENT_INSTANCE, Instance
 from durable.local_socket import LocalSocket
 from durable.socket_frames import CLOSED, Closed, Message
@@ -122,16 +123,17 @@ class SocketHub:
         inbox.items.append(item)
         self._next(ws, inbox)
 
-    def hold(self, action: Callable[[], None]) -> None:
-        """Do *action* when what the object wrote is durable."""
+    def hold(self, action: Callable[[], None]) -> bool:
+        """Do *action* when what the object wrote is durable; False when it never will be."""
         instance = self._cell.instance
         running = CURRENT_INSTANCE.get()
         if running is not None and running.cell is self._cell and running is not instance:
-            return  # an instance that was reset: nothing of it gets out
+            return False  # an instance that was reset: nothing of it gets out
         if instance is None:
             action()
         else:
             instance.hold(action)
+        return True
 
     async def caught_up(self, ws: LocalSocket) -> None:
         """Wait until few messages of *ws* wait."""
@@ -153,21 +155,14 @@ class SocketHub:
     def _next(self, ws: LocalSocket, inbox: _Inbox) -> None:
         if inbox.is_busy or not inbox.items:
             return
-        item = inbox.items.popleft()
         inbox.is_busy = True
-        if inbox.watchers and len(inbox.items) <= _BEHIND:
-            inbox.wake()
 
         async def handle(instance: Instance, actor: "DurableObject") -> None:
             try:
-                await _call(actor, ws, item)
-            except Exception as error:
-                # The socket stays open: one bad message must not end a conversation.
-                self._cell.log("web socket handler failed", {"error": repr(error)})
+                await self._work_off(ws, inbox, instance, actor)
             finally:
                 inbox.is_busy = False
                 if instance.broken is None:
-                    self._after(ws, item)
                     self._next(ws, inbox)
 
         def settle(_result: Any, error: BaseException | None, _is_reset: bool) -> None:
@@ -181,6 +176,33 @@ class SocketHub:
             self._cell.log("web socket event lost", {"error": repr(error)})
             self._forget(ws)
             ws.cut(Closed(1011, "The object does not answer.", was_clean=False))
+
+    async def _work_off(
+        self, ws: LocalSocket, inbox: _Inbox, instance: Instance, actor: "DurableObject"
+    ) -> None:
+        """
+        Hand the actor what waits, one after the other, in one task.
+
+        A task for each message costs more than a small message does. As soon as others may have
+        moved in between (the handler gave way, or closed the gate), the next message is an event
+        of its own again.
+        """
+        turn = CURRENT_TURN.get()
+        assert turn is not None
+        while inbox.items:
+            item = inbox.items.popleft()
+            if inbox.watchers and len(inbox.items) <= _BEHIND:
+                inbox.wake()
+            try:
+                await _call(actor, ws, item)
+            except Exception as error:
+                # The socket stays open: one bad message must not end a conversation.
+                self._cell.log("web socket handler failed", {"error": repr(error)})
+            finally:
+                if instance.broken is None:
+                    self._after(ws, item)
+            if turn.has_waited or instance.gate.is_closed or instance.broken is not None:
+                return
 
     def _after(self, ws: LocalSocket, item: Message | Closed | SocketStateError) -> None:
         if isinstance(item, Closed):

@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, urlencode
 from worker.errors import PROBLEM_JSON, BadRequest, PayloadTooLarge, Problem, encode
 
 JSON = "application/json; charset=utf-8"
+# Cloudflare's limit of one message (facts/bindings.md D6).
+WEB_SOCKET_BYTES = 32 * 1024 * 1024
 
 
 class HeaderMap(Protocol):
@@ -136,11 +138,12 @@ class Response:
     """
     One HTTP response: `body` is bytes, an async iterator of bytes, or None.
 
-    `web_socket` is the client end of a socket pair when an upgrade was accepted (status 101).
+    `web_socket` is the client end of a socket pair when an upgrade was accepted (status 101);
+    a host ends it with 1009 when a message is longer than `max_message_bytes`.
     `cookies` are Set-Cookie fields, one each: they cannot be joined as other fields can.
     """
 
-    __slots__ = ("body", "cookies", "headers", "status", "web_socket")
+    __slots__ = ("body", "cookies", "headers", "max_message_bytes", "status", "web_socket")
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ class Response:
         self.status = status
         self.headers = {} if headers is None else headers
         self.web_socket = web_socket
+        self.max_message_bytes = WEB_SOCKET_BYTES
 
     @classmethod
     def json(
@@ -165,9 +169,14 @@ class Response:
         return cls(text.encode(), status, {"Content-Type": JSON, **(headers or {})})
 
     @classmethod
-    def websocket(cls, client_end: Any) -> "Response":
-        """Accept an upgrade: the host connects the network to *client_end*."""
-        return cls(None, 101, web_socket=client_end)
+    def websocket(
+        cls, client_end: Any, *, protocol: str = "", max_message_bytes: int = 0
+    ) -> "Response":
+        """Accept an upgrade (to *protocol*): the host connects the network to *client_end*."""
+        headers = {"Sec-WebSocket-Protocol": protocol} if protocol else None
+        response = cls(None, 101, headers, web_socket=client_end)
+        response.max_message_bytes = max_message_bytes or WEB_SOCKET_BYTES
+        return response
 
 
 def _parse_query(text: str) -> dict[str, str]:

@@ -1,29 +1,83 @@
-"""Connects a network WebSocket to the client end of an in-memory pair."""
+"""
+Connects a network WebSocket to the client end of an in-memory pair.
+
+A busy socket is read and written in gulps: what has arrived goes to the object at once, and what
+the object sent in one turn leaves in one write. Compression stays off: ciphertext does not shrink,
+and its state would be the largest part of an idle connection.
+"""
 
 import asyncio
+import struct
+from typing import Final
 
 from aiohttp import ClientError, WSMsgType, web
 
 from durable.local_socket import Closed, LocalSocket
 from worker.web import Response
 
-_MESSAGE_BYTES = 32 * 1024 * 1024
+# Silent for so long: a ping; no answer for a third of that: the peer is gone.
 _HEARTBEAT_SECONDS = 30
 # RFC 6455 §7.4.1: these stand for "no code" and "no close frame" and never travel in a frame.
 _NO_CODE = 1005
 _ABNORMAL = 1006
+# RFC 6455 §5.2: the last frame of its message, as text or as bytes.
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_DATA = (WSMsgType.TEXT, WSMsgType.BINARY)
+
+
+class _Socket(web.WebSocketResponse):
+    """aiohttp's WebSocket, which does the handshake, reads, pings and closes; frames go by us."""
+
+    def write_frames(self, messages: list[str | bytes]) -> None:
+        """Write each of *messages* as a frame. ClientError when the connection closes."""
+        writer = self._writer
+        if writer is None or writer.transport.is_closing() or self._closing:
+            raise ClientError("the connection closes")
+        parts: list[bytes] = []
+        for message in messages:
+            if isinstance(message, bytes):
+                parts += (_head(_BINARY, len(message)), message)
+            else:
+                data = message.encode()
+                parts += (_head(_TEXT, len(data)), data)
+        writer.transport.write(b"".join(parts))
+
+    async def drained(self) -> None:
+        """Wait while the transport holds more than its high-water mark."""
+        protocol = self._req.protocol if self._req is not None else None
+        if protocol is not None and protocol._paused:  # noqa: SLF001  # aiohttp's own flow control
+            await protocol._drain_helper()  # noqa: SLF001
+
+    def network_buffer(self) -> int:
+        """Bytes that the transport holds."""
+        writer = self._writer
+        if writer is None or writer.transport.is_closing():
+            return 0
+        return int(writer.transport.get_write_buffer_size())
+
+
+def _head(first: int, length: int) -> bytes:
+    if length < 126:
+        return bytes((first, length))
+    if length < 65_536:
+        return struct.pack("!BBH", first, 126, length)
+    return struct.pack("!BBQ", first, 127, length)
 
 
 async def connect(raw: web.Request, response: Response) -> web.StreamResponse:
     """Answer the upgrade *raw* and pass messages both ways until one side closes."""
     end: LocalSocket = response.web_socket
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MESSAGE_BYTES)
+    socket = _Socket(
+        heartbeat=_HEARTBEAT_SECONDS, max_msg_size=response.max_message_bytes, compress=False
+    )
     socket.headers.update(response.headers)
     try:
         await socket.prepare(raw)
     except web.HTTPException:
         end.drop()
         raise
+    end.network_buffer = socket.network_buffer
     outgoing = asyncio.create_task(_pump_out(raw, end, socket))
     try:
         await _pump_in(end, socket)
@@ -31,13 +85,14 @@ async def connect(raw: web.Request, response: Response) -> web.StreamResponse:
     finally:
         outgoing.cancel()
         end.drop()
+        end.network_buffer = None
     return socket
 
 
-async def _pump_in(end: LocalSocket, socket: web.WebSocketResponse) -> None:
+async def _pump_in(end: LocalSocket, socket: _Socket) -> None:
     while True:
         message = await socket.receive()
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        if message.type in _DATA:
             end.send(message.data)
             # A flooding peer is read no faster than the object works.
             await end.writable()
@@ -53,17 +108,15 @@ async def _pump_in(end: LocalSocket, socket: web.WebSocketResponse) -> None:
             return
 
 
-async def _pump_out(raw: web.Request, end: LocalSocket, socket: web.WebSocketResponse) -> None:
+async def _pump_out(raw: web.Request, end: LocalSocket, socket: _Socket) -> None:
     try:
         while True:
-            message = await end.receive()
-            if isinstance(message, str):
-                await socket.send_str(message)
-            elif isinstance(message, bytes):
-                await socket.send_bytes(message)
-            else:
-                await _close(raw, socket, message)
+            messages = await end.receive_all()
+            if isinstance(messages[0], Closed):
+                await _close(raw, socket, messages[0])
                 return
+            socket.write_frames(messages)  # type: ignore[arg-type]  # a close comes alone
+            await socket.drained()
     except (ClientError, ConnectionError, RuntimeError):
         # The peer vanished between two frames; the reading side notices and drops the socket.
         return
