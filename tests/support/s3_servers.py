@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import http.client
 import os
 import shutil
 import socket
@@ -75,7 +76,12 @@ class S3Server:
         )
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            with contextlib.suppress(OSError):
+                # Any answer will do; moto loads what it needs at the first question.
+                asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+                asked.request("GET", "/warm-up?list-type=2")
+                asked.getresponse().read()
+                asked.close()
                 return
             assert self.process.poll() is None, f"{self.name} ended at once"
             time.sleep(0.05)
