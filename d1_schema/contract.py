@@ -21,6 +21,12 @@ from d1_schema.values import Parameter, Value, is_too_big, to_plain
 NO_STATEMENTS: Final = "No SQL statements detected."
 TOO_BIG: Final = "string or blob too big: SQLITE_TOOBIG"
 
+# What D1 says when it is away for a moment (bindings.md B5 and Cloudflare's page "Debug D1"), and
+# the codes by which a disk says so.
+_PASSING = re.compile(
+    r"overloaded|was reset|be reset|DB reset|[Nn]etwork connection lost|transient"
+)
+_PASSING_CODES = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_LOCKED"})
 _CODES = re.compile(r": (SQLITE_[A-Z]+)(?: \(extended: (SQLITE_[A-Z_]+)\))?$")
 
 
@@ -41,6 +47,11 @@ class D1Error(Exception):
         found = _CODES.search(message)
         self.code = found[1] if found else ""
         self.extended = (found[2] or "") if found else ""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed soon: the database was away or overloaded."""
+        return self.code in _PASSING_CODES or (not self.code and bool(_PASSING.search(str(self))))
 
 
 class D1TypeError(D1Error, TypeError):

@@ -6,6 +6,7 @@ The pipeline: request id, route, rate limit, who is calling, handler, error mapp
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from d1_schema.contract import D1Error
 from kv.checks import KVUnavailable
 from r2.contract import R2Unavailable
 from worker import cors
@@ -21,7 +22,7 @@ from worker.errors import (
 from worker.limits import GENERAL, RateLimit
 from worker.log import client_ids
 from worker.rate_limits import address_key, refused, spared
-from worker.routes import SCHEDULES, Resource, RouteTable
+from worker.routes import AT_START, SCHEDULES, Resource, RouteTable
 from worker.web import Request, Response, refusal
 
 
@@ -64,6 +65,14 @@ class Worker:
             request.method, path, response.status, started, ended, request_id, request.attributes
         )
         return response
+
+    async def begin(self, env: Env) -> None:
+        """Do what a host does before it serves; a failure is logged and does not stop the start."""
+        for job in AT_START:
+            try:
+                await job(env)
+            except Exception as error:
+                env.log.error("start_job_failed", error)
 
     async def scheduled(self, cron: str, env: Env) -> bool:
         """Run the job of *cron*; False when there is none or it failed (the log says why)."""
@@ -128,6 +137,9 @@ def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
     if isinstance(error, KVUnavailable | R2Unavailable):
         # The adapters write these texts; they quote nobody.
         env.log.error("store_unavailable", error, request_id=request_id, reason=error.text)
+        return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
+    if isinstance(error, D1Error) and error.passing:
+        env.log.error("database_unavailable", error, request_id=request_id)
         return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
     env.log.error("unexpected", error, request_id=request_id)
     return InternalError()

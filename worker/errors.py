@@ -110,6 +110,12 @@ class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
 
 
+class BackupLost(NotFound):
+    """There was a backup and its blob is gone; ETag names the version that an upload replaces."""
+
+    code, title = "backup_lost", "The backup is lost"
+
+
 class MethodNotAllowed(Problem):
     """The path exists, the method does not; Allow names those that do."""
 

@@ -18,7 +18,7 @@ from worker.accounts import session_doors
 from worker.api_page import doors as api_page
 from worker.backup import api as backup
 from worker.backup import attachments
-from worker.backup.sweep import sweep as sweep_backups
+from worker.backup import sweep as backup_sweep
 from worker.caller import ANYONE, PERSON, Caller, Who
 from worker.env import Env
 from worker.errors import NotOpenYet
@@ -183,7 +183,7 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/v1/attachments", attachments.add, BACKUP, "Store an opaque file.", limit=WRITES
     ),
     Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP, "Read an opaque file."),
-    Route("DELETE", "/v1/attachments/{id}", attachments.remove, BACKUP, "Delete one's own."),
+    Route("DELETE", "/v1/attachments/{id}", attachments.remove_own, BACKUP, "Delete one's own."),
     *_planned(
         "relay",
         "POST /keys",
@@ -215,8 +215,11 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
     "17 3 * * *": deployment.tidy_database,
     "41 * * * *": accounts.purge,
-    "43 * * * *": sweep_backups,
+    "43 * * * *": backup_sweep.sweep,
 }
+
+# What a host does before it serves: its state is then its own, and nothing of before still runs.
+AT_START: tuple[Callable[[Env], Awaitable[None]], ...] = (backup_sweep.release_all,)
 
 
 @dataclass(slots=True)

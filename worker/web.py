@@ -104,6 +104,10 @@ class Request:
         declared = self.headers.get("content-length")
         return int(declared) if declared is not None and declared.isdecimal() else None
 
+    def field(self, name: str) -> str | None:
+        """Return the value of *name*; of a repeated one all, joined (RFC 9110 §5.3)."""
+        return self.headers.get(name)
+
     def stream(self) -> AsyncIterable[bytes]:
         """
         Return the body's chunks as they arrive; to be consumed once.

@@ -3,7 +3,7 @@
 import re
 
 from worker.backup.blob import chunks, declared_length
-from worker.backup.precondition import etag, expected_version, is_current
+from worker.backup.precondition import etag, expected_version, is_known
 from worker.backup.repository import Slot
 from worker.backup.service import BackupService
 from worker.caller import Caller
@@ -21,7 +21,7 @@ _IDS = re.compile(r"[A-Za-z0-9_-]{22}(?:,[A-Za-z0-9_-]{22})*", re.ASCII)
 
 async def put_backup(request: Request, caller: Caller, env: Env) -> Response:
     """Store the raw body as the caller's backup: 201 the first, 200 a later one."""
-    expected = expected_version(request.headers)
+    expected = expected_version(request)
     length = declared_length(request, BACKUP_MIN_BYTES, env.settings.backup_max_bytes)
     keeps = _keeps(request)
     slot = await BackupService(env, caller.subject).upload(request, length, expected, keeps)
@@ -38,21 +38,22 @@ async def get_backup(request: Request, caller: Caller, env: Env) -> Response:
     """Stream the backup; 304 when the client has it already. HEAD tells without reading."""
     service = BackupService(env, caller.subject)
     slot = await service.current()
-    headers = {**_PRIVATE, **_headers(slot)}
-    if is_current(request.headers, slot.version):
-        return Response(None, 304, headers)
+    if is_known(request, etag(slot.version)):
+        return Response(None, 304, {**_PRIVATE, **_headers(slot)})
     found = None
-    if request.method != "HEAD":
-        slot, found = await service.read()
+    if request.method == "HEAD":
+        slot = await service.look(slot)
+    else:
+        slot, found = await service.read(slot)
     about = {"Content-Type": _BINARY, "Content-Length": str(slot.size)}
     return Response(chunks(found), 200, {**_PRIVATE, **_headers(slot), **about})
 
 
 async def delete_backup(request: Request, caller: Caller, env: Env) -> Response:
     """Delete the backup; with If-Match, only that version."""
-    if request.headers.get("if-none-match") is not None:
+    if request.field("if-none-match") is not None:
         raise BadRequest("If-None-Match means nothing here.")
-    await BackupService(env, caller.subject).delete(expected_version(request.headers))
+    await BackupService(env, caller.subject).delete(expected_version(request))
     return Response(None, 204, dict(_PRIVATE))
 
 
@@ -62,7 +63,7 @@ def _headers(slot: Slot) -> dict[str, str]:
 
 def _keeps(request: Request) -> tuple[str, ...]:
     """Return the attachments that the blob refers to, as the client says."""
-    named = (request.headers.get(KEEPS_HEADER) or "").replace(" ", "")
+    named = (request.field(KEEPS_HEADER) or "").replace(" ", "")
     if not named:
         return ()
     ids = tuple(dict.fromkeys(named.split(",")))

@@ -8,39 +8,44 @@ names them (header X-Backup-Attachments of its upload), else for 30 days (facts/
 
 from typing import Any
 
-from r2.contract import FixedLengthStream, R2Error, R2ObjectBody, R2Range
-from worker.backup.blob import Blob, chunks, declared_length
+from worker.backup.blob import Blob, chunks, declared_length, exists, fetch, remove, store
+from worker.backup.precondition import is_known
+from worker.backup.ranges import wanted_part
 from worker.caller import Caller
 from worker.codec import b64url, iso_time
 from worker.env import Env
-from worker.errors import NotFound, RangeNotSatisfiable, StorageUnavailable
+from worker.errors import NotFound, Unauthorized
 from worker.limits import ATTACHMENT_MAX_BYTES, ATTACHMENT_SECONDS
 from worker.web import Request, Response
 
 PREFIX = "attachments/"
+_BINARY = "application/octet-stream"
 _FIND = "SELECT object_key, size FROM attachments WHERE id = ?1 AND ifnull(expires_at, ?2) >= ?2"
 _ADD = """
 INSERT INTO attachments (id, account_id, object_key, size, created_at, expires_at)
-VALUES (?, ?, ?, ?, ?, ?)
+SELECT ?1, id, ?3, ?4, ?5, ?6 FROM accounts WHERE id = ?2
 """
 _REMOVE = "DELETE FROM attachments WHERE id = ? AND account_id = ? RETURNING object_key"
+
+
+def prefix_of(account_id: str) -> str:
+    """Return what the keys of an account's attachments begin with."""
+    return f"{PREFIX}{account_id}/"
 
 
 async def add(request: Request, caller: Caller, env: Env) -> Response:
     """Store the raw body: 201 {id, size, sha256, expires_at}."""
     length = declared_length(request, 1, ATTACHMENT_MAX_BYTES)
     attachment_id = b64url(env.tools.random_bytes(16))
-    key = f"{PREFIX}{caller.subject}/{attachment_id}"
-    blob = Blob(request, length, env, _nothing)
+    key = prefix_of(caller.subject) + attachment_id
+    blob = Blob(request, length, env)
     try:
-        await env.blobs.put(key, FixedLengthStream(blob, length))
-    except R2Error as error:
-        env.log.error("attachment_store_failed", error)
-        raise StorageUnavailable("The attachment could not be stored.") from None
-    now = env.now_ms()
-    ends = now + ATTACHMENT_SECONDS * 1000
-    # Should this fail, the object has no row and the sweep removes it.
-    await env.db.prepare(_ADD).bind(attachment_id, caller.subject, key, length, now, ends).run()
+        await store(env, key, blob)
+        ends = await _enter(env, caller.subject, attachment_id, key, length)
+    except BaseException:
+        # Nobody knows its id, so it counts for nothing, even if it should have got a row.
+        env.tools.wait_until(remove(env, key))
+        raise
     body = {
         "id": attachment_id,
         "size": length,
@@ -58,58 +63,52 @@ async def get(request: Request, caller: Caller, env: Env) -> Response:
     if row is None:
         raise NotFound("There is no attachment with this id.")
     tag = f'"{attachment_id}"'
-    headers = {
-        "ETag": tag,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, max-age=2592000, immutable",
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": "attachment",
-    }
-    if tag in (request.headers.get("if-none-match") or ""):
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=2592000, immutable"}
+    if is_known(request, tag):
         return Response(None, 304, headers)
-    if request.method == "HEAD":
-        return Response(chunks(None), 200, {**headers, "Content-Length": str(row["size"])})
-    wanted = request.headers.get("range")
-    if wanted is None or request.headers.get("if-range") not in (None, tag):
-        wanted = None
-    return await _answer(env, row, wanted, headers)
+    about = {"Content-Type": _BINARY, "Content-Disposition": "attachment", "Accept-Ranges": "bytes"}
+    return await _answer(request, env, row, {**headers, **about})
 
 
-async def remove(request: Request, caller: Caller, env: Env) -> Response:
+async def remove_own(request: Request, caller: Caller, env: Env) -> Response:
     """Delete an attachment of one's own; 404 for those of others."""
     row = await env.db.prepare(_REMOVE).bind(request.params["id"], caller.subject).first()
     if row is None:
         raise NotFound("There is no attachment of yours with this id.")
-    await env.blobs.delete(row["object_key"])
+    env.tools.wait_until(remove(env, row["object_key"]))
     return Response(None, 204, {"Cache-Control": "no-store"})
 
 
+async def _enter(env: Env, account_id: str, attachment_id: str, key: str, size: int) -> int:
+    """Make the row; return the end of its life in epoch milliseconds."""
+    now = env.now_ms()
+    ends = now + ATTACHMENT_SECONDS * 1000
+    values = (attachment_id, account_id, key, size, now, ends)
+    if (await env.db.prepare(_ADD).bind(*values).run()).meta.changes != 1:
+        raise Unauthorized("The account is gone.")
+    return ends
+
+
 async def _answer(
-    env: Env, row: dict[str, Any], wanted: str | None, headers: dict[str, str]
+    request: Request, env: Env, row: dict[str, Any], headers: dict[str, str]
 ) -> Response:
-    size = row["size"]
-    try:
-        asked = {"range": wanted} if wanted is not None else None
-        found = await env.blobs.get(row["object_key"], range=asked)
-    except (R2Error, ValueError):
-        fields = {"Content-Range": f"bytes */{size}"}
-        raise RangeNotSatisfiable("There is no such part.", headers=fields) from None
-    if not isinstance(found, R2ObjectBody):
-        raise NotFound("The attachment is lost: its object is not in the store.")
-    part = _part(found.range, size)
-    if wanted is None or part is None:
+    key, size = row["object_key"], row["size"]
+    if request.method == "HEAD":
+        # Range is for GET alone (RFC 9110 §14.2).
+        if not await exists(env, key):
+            raise _lost(env)
+        return Response(chunks(None), 200, {**headers, "Content-Length": str(size)})
+    part = wanted_part(request, headers["ETag"], size)
+    asked = None if part is None else {"offset": part.offset, "length": part.length}
+    found = await fetch(env, key, asked)
+    if found is None:
+        raise _lost(env)
+    if part is None:
         return Response(chunks(found), 200, {**headers, "Content-Length": str(size)})
-    offset, length = part
-    headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{size}"
-    return Response(chunks(found), 206, {**headers, "Content-Length": str(length)})
+    shown = {"Content-Length": str(part.length), "Content-Range": part.content_range(size)}
+    return Response(chunks(found), 206, {**headers, **shown})
 
 
-def _part(found: R2Range | None, size: int) -> tuple[int, int] | None:
-    """Return offset and length of what was read; None when it is everything."""
-    if found is None or found.length in (None, size):
-        return None
-    return found.offset or 0, int(found.length or 0)
-
-
-async def _nothing() -> None:
-    """Attachments reserve nothing, so there is nobody to tell."""
+def _lost(env: Env) -> NotFound:
+    env.log.event("error", "attachment_object_lost")
+    return NotFound("The attachment is lost: its object is not in the store.")

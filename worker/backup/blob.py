@@ -1,13 +1,23 @@
-"""A body on its way into R2: counted, hashed, and with a sign of life now and then."""
+"""A body on its way into R2 and out: counted, hashed, in time, with a sign of life now and then."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from r2.contract import R2ObjectBody
+from r2.contract import FixedLengthStream, R2Error, R2ObjectBody
 from worker.env import Env
-from worker.errors import BadRequest, IncompleteBody, LengthRequired, PayloadTooLarge
-from worker.limits import BACKUP_TOUCH_SECONDS
+from worker.errors import (
+    BadRequest,
+    IncompleteBody,
+    LengthRequired,
+    PayloadTooLarge,
+    RequestTimeout,
+    StorageUnavailable,
+)
+from worker.limits import BACKUP_TOUCH_SECONDS, UPLOAD_BYTES_PER_SECOND, UPLOAD_SECONDS
 from worker.web import Request
+
+SOON = {"Retry-After": "2"}
 
 
 def declared_length(request: Request, least: int, most: int) -> int:
@@ -26,11 +36,23 @@ def declared_length(request: Request, least: int, most: int) -> int:
     return length
 
 
+async def _nobody_to_tell() -> None:
+    """Give no sign of life."""
+
+
 class Blob:
-    """The stream of a request's body; after its end, `sha256` is the digest in hexadecimal."""
+    """
+    The stream of a request's body; after its end, `sha256` is the digest in hexadecimal.
+
+    *alive* is called every few seconds while bytes arrive; what it raises ends the upload.
+    """
 
     def __init__(
-        self, request: Request, length: int, env: Env, alive: Callable[[], Awaitable[None]]
+        self,
+        request: Request,
+        length: int,
+        env: Env,
+        alive: Callable[[], Awaitable[None]] = _nobody_to_tell,
     ) -> None:
         self.length = length
         self._source = request.stream()
@@ -60,8 +82,60 @@ class Blob:
             raise IncompleteBody("The body is not as long as its Content-Length says.")
 
 
+async def store(env: Env, key: str, blob: Blob) -> None:
+    """
+    Put *blob* at *key*, which nobody else writes.
+
+    Raises `RequestTimeout`, `StorageUnavailable`, and what the body raises. Whether an object is at
+    *key* after an error is not known.
+    """
+    seconds = UPLOAD_SECONDS + blob.length / UPLOAD_BYTES_PER_SECOND
+    try:
+        async with asyncio.timeout(seconds) as allowance:
+            await env.blobs.put(key, FixedLengthStream(blob, blob.length))
+    except (R2Error, TimeoutError) as error:
+        if allowance.expired():
+            raise RequestTimeout("The upload took too long.") from None
+        env.log.error("blob_store_failed", error)
+        raise StorageUnavailable("The body could not be stored.", headers=SOON) from None
+
+
+async def fetch(env: Env, key: str, part: Mapping[str, int] | None = None) -> R2ObjectBody | None:
+    """
+    Return the object at *key*, or *part* of it (offset and length in bytes); None: there is none.
+
+    Raises `StorageUnavailable`.
+    """
+    try:
+        found = await env.blobs.get(key, range=part)
+    except R2Error as error:
+        raise _unreadable(env, error) from None
+    return found if isinstance(found, R2ObjectBody) else None
+
+
+async def exists(env: Env, key: str) -> bool:
+    """Whether there is an object at *key*. Raises `StorageUnavailable`."""
+    try:
+        return await env.blobs.head(key) is not None
+    except R2Error as error:
+        raise _unreadable(env, error) from None
+
+
+async def remove(env: Env, *keys: str) -> None:
+    """Remove objects; a failure is logged, because the sweep will find them."""
+    try:
+        await env.blobs.delete(list(keys))
+    except Exception as error:
+        env.log.error("blob_remove_failed", error)
+
+
 async def chunks(found: R2ObjectBody | None) -> AsyncIterator[bytes]:
     """Yield the body of what was found; nothing for None (an answer to HEAD)."""
     if found is not None:
         async for chunk in found.body:
             yield chunk
+
+
+def _unreadable(env: Env, error: R2Error) -> StorageUnavailable:
+    env.log.error("blob_read_failed", error)
+    return StorageUnavailable("The store does not answer.", headers=SOON)

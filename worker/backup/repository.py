@@ -19,18 +19,24 @@ _SLOT = "SELECT * FROM backups WHERE account_id = ?"
 # The row of a slot that was never used is made here; a SELECT lets the condition decide that too.
 _RESERVE = """
 INSERT INTO backups (account_id, version, pending_key, pending_at)
-SELECT ?1, 0, ?2, ?3 WHERE ?4 IS NULL OR EXISTS (SELECT 1 FROM backups WHERE account_id = ?1)
+SELECT id, 0, ?2, ?3 FROM accounts
+WHERE id = ?1 AND (?4 IS NULL OR EXISTS (SELECT 1 FROM backups WHERE account_id = ?1))
 ON CONFLICT (account_id) DO UPDATE SET pending_key = ?2, pending_at = ?3
 WHERE (CASE WHEN object_key IS NULL THEN ?4 IS NULL ELSE version = ?4 END)
     AND (pending_key IS NULL OR pending_at < ?5)
 RETURNING object_key
 """
-_TOUCH = "UPDATE backups SET pending_at = ?2 WHERE pending_key = ?1"
-_RELEASE = "UPDATE backups SET pending_key = NULL, pending_at = NULL WHERE pending_key = ?"
+_TOUCH = "UPDATE backups SET pending_at = ?3 WHERE account_id = ?1 AND pending_key = ?2"
+_RELEASE = """
+UPDATE backups SET pending_key = NULL, pending_at = NULL WHERE account_id = ?1 AND pending_key = ?2
+"""
+_RELEASE_SILENT = """
+UPDATE backups SET pending_key = NULL, pending_at = NULL WHERE pending_at < ?
+"""
 _COMMIT = """
-UPDATE backups SET version = version + 1, object_key = pending_key, size = ?2, sha256 = ?3,
-    updated_at = ?4, pending_key = NULL, pending_at = NULL
-WHERE pending_key = ?1 RETURNING version, updated_at
+UPDATE backups SET version = version + 1, object_key = pending_key, size = ?3, sha256 = ?4,
+    updated_at = ?5, pending_key = NULL, pending_at = NULL
+WHERE account_id = ?1 AND pending_key = ?2 RETURNING version, updated_at
 """
 _DELETE = """
 UPDATE backups SET version = version + 1, object_key = NULL, size = NULL, sha256 = NULL,
@@ -44,10 +50,10 @@ UPDATE attachments SET expires_at =
 WHERE account_id = ?1
     AND EXISTS (SELECT 1 FROM backups WHERE account_id = ?1 AND object_key IS ?2)
 """
-_USED = """
+_FORGET = "DELETE FROM backups WHERE account_id = ?"
+_NAMED = """
 SELECT object_key, pending_key FROM backups
-WHERE object_key IN (SELECT value FROM json_each(?1)) OR pending_key IN
-    (SELECT value FROM json_each(?1))
+WHERE account_id IN (SELECT value FROM json_each(?))
 """
 
 
@@ -97,20 +103,25 @@ class BackupRepository:
         row = await self._db.prepare(_RESERVE).bind(*values).first()
         return None if row is None else Reservation(account_id, key, row["object_key"])
 
-    async def touch(self, key: str) -> None:
-        """Give a sign of life of the upload to *key*."""
-        await self._db.prepare(_TOUCH).bind(key, self._env.now_ms()).run()
+    async def touch(self, account_id: str, key: str) -> bool:
+        """Give a sign of life of the upload to *key*; False when it is no longer reserved."""
+        touch = self._db.prepare(_TOUCH).bind(account_id, key, self._env.now_ms())
+        return (await touch.run()).meta.changes == 1
 
-    async def release(self, key: str) -> bool:
+    async def release(self, account_id: str, key: str) -> bool:
         """Give up the upload to *key*; False when it was no longer reserved (or was committed)."""
-        done = await self._db.prepare(_RELEASE).bind(key).run()
+        done = await self._db.prepare(_RELEASE).bind(account_id, key).run()
         return done.meta.changes == 1
+
+    async def release_silent(self, since_ms: int) -> int:
+        """Give up uploads without a sign of life since then (epoch ms); return how many."""
+        return (await self._db.prepare(_RELEASE_SILENT).bind(since_ms).run()).meta.changes
 
     async def commit(
         self, held: Reservation, size: int, sha256: str, keeps: Sequence[str]
     ) -> Slot | None:
         """Let the uploaded blob count, with what it keeps; None when the reservation was lost."""
-        values = (held.key, size, sha256, self._env.now_ms())
+        values = (held.account_id, held.key, size, sha256, self._env.now_ms())
         commit = self._db.prepare(_COMMIT).bind(*values)
         keep = self._keep(held.account_id, held.key, keeps)
         rows = (await self._db.batch([commit, keep]))[0].results
@@ -124,9 +135,13 @@ class BackupRepository:
         done = await self._db.batch([delete, self._keep(account_id, None, ())])
         return done[0].meta.changes == 1
 
-    async def in_use(self, keys_json: str) -> set[str]:
-        """Return those of the keys in *keys_json* (a JSON list) that count or are being written."""
-        rows = (await self._db.prepare(_USED).bind(keys_json).all()).results
+    async def forget(self, account_id: str) -> None:
+        """Remove the slot with all that is known of it; an upload under way then fails."""
+        await self._db.prepare(_FORGET).bind(account_id).run()
+
+    async def named(self, account_ids: Sequence[str]) -> set[str]:
+        """Return the keys of those accounts' blobs that count or are being written."""
+        rows = (await self._db.prepare(_NAMED).bind(json.dumps(account_ids)).all()).results
         return {key for row in rows for key in row.values() if key is not None}
 
     @property

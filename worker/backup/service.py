@@ -3,22 +3,28 @@ BackupService: blobs in R2 under the slots in D1.
 
 Order of an upload: reserve, stream to a fresh key, commit, delete the old blob. Whatever breaks,
 whenever: the slot names the old blob or the new one, and each is whole. What a crash leaves behind
-in R2 is an orphan that `worker.backup.sweep` removes.
+in R2 is an orphan that `worker.backup.sweep` removes (docs/decisions/0012-backup.md).
 """
 
 import asyncio
 
-from r2.contract import FixedLengthStream, R2Error, R2ObjectBody
-from worker.backup.blob import Blob
+from d1_schema.contract import D1Error
+from r2.contract import R2ObjectBody
+from worker.backup.blob import SOON, Blob, exists, fetch, remove, store
 from worker.backup.precondition import etag
 from worker.backup.repository import BackupRepository, Slot
 from worker.env import Env
-from worker.errors import BackupChanged, BackupInUse, NotFound, RequestTimeout, StorageUnavailable
-from worker.limits import UPLOAD_BYTES_PER_SECOND, UPLOAD_SECONDS
+from worker.errors import BackupChanged, BackupInUse, BackupLost, NotFound
 from worker.web import Request
 
 PREFIX = "backups/"
-_SOON = {"Retry-After": "2"}
+# Each look finds another blob only when an upload was committed in between.
+_LOOKS = 5
+
+
+def prefix_of(account_id: str) -> str:
+    """Return what the keys of an account's blobs begin with."""
+    return f"{PREFIX}{account_id}/"
 
 
 class BackupService:
@@ -36,24 +42,26 @@ class BackupService:
         Replace the backup by the body of *request*, if *expected* is its version now.
 
         Raises `BackupChanged`, `BackupInUse`, `IncompleteBody`, `RequestTimeout`,
-        `StorageUnavailable`; the backup is then as before.
+        `StorageUnavailable`; the backup is then as before. Only when D1 itself fails at the last
+        step is it not known whether the new one counts (the version tells).
         """
-        key = f"{PREFIX}{self._account_id}/{self._env.tools.random_bytes(16).hex()}"
-        held = await self._repository.reserve(self._account_id, key, expected)
-        if held is None:
-            raise await self._refusal(expected)
-        blob = Blob(request, length, self._env, lambda: self._repository.touch(key))
+        key = f"{prefix_of(self._account_id)}{self._env.tools.random_bytes(16).hex()}"
+        slot = None
         try:
-            await self._store(key, blob)
-            slot = await self._repository.commit(held, length, blob.sha256, keeps)
+            held = await self._repository.reserve(self._account_id, key, expected)
+            if held is not None:
+                blob = Blob(request, length, self._env, lambda: self._alive(key, expected))
+                await store(self._env, key, blob)
+                slot = await self._repository.commit(held, length, blob.sha256, keeps)
         except BaseException:
-            self._env.tools.wait_until(self._give_up(key))
+            await self._give_up(key)
             raise
+        # Of two blobs the one that does not count is in nobody's way.
+        unused = None if held is None else key if slot is None else held.old_key
+        if unused is not None:
+            self._env.tools.wait_until(remove(self._env, unused))
         if slot is None:
-            self._env.tools.wait_until(self._remove(key))
             raise await self._refusal(expected)
-        if held.old_key is not None:
-            self._env.tools.wait_until(self._remove(held.old_key))
         return slot
 
     async def current(self) -> Slot:
@@ -63,19 +71,27 @@ class BackupService:
             raise NotFound("There is no backup.")
         return slot
 
-    async def read(self) -> tuple[Slot, R2ObjectBody]:
-        """Return the backup with its body; raises `NotFound`."""
-        slot = await self.current()
-        for _ in range(3):
-            found = await self._env.blobs.get(str(slot.object_key))
-            if isinstance(found, R2ObjectBody):
+    async def look(self, slot: Slot) -> Slot:
+        """Return *slot*, or a later one, whose blob is there; raises as `read` does."""
+        for _ in range(_LOOKS):
+            if await exists(self._env, str(slot.object_key)):
+                return slot
+            slot = await self._later(slot)
+        raise self._lost(slot)
+
+    async def read(self, slot: Slot) -> tuple[Slot, R2ObjectBody]:
+        """
+        Return *slot*, or a later one, with its blob.
+
+        Raises `BackupLost` when the slot names a blob that is not in the store; `NotFound` when the
+        backup was deleted meanwhile; `StorageUnavailable`.
+        """
+        for _ in range(_LOOKS):
+            found = await fetch(self._env, str(slot.object_key))
+            if found is not None:
                 return slot, found
-            # An upload may have replaced it between the two looks.
-            earlier, slot = slot, await self.current()
-            if earlier.object_key == slot.object_key:
-                break
-        self._env.log.event("error", "backup_object_lost", version=slot.version)
-        raise NotFound("The backup is lost: its object is not in the store.")
+            slot = await self._later(slot)
+        raise self._lost(slot)
 
     async def delete(self, expected: int | None) -> None:
         """Empty the slot; with *expected*, only that version. Raises as `upload` does."""
@@ -83,36 +99,48 @@ class BackupService:
         if expected is not None and expected != slot.version:
             raise await self._refusal(expected)
         if not await self._repository.delete(self._account_id, str(slot.object_key)):
-            raise await self._refusal(expected)
-        self._env.tools.wait_until(self._remove(str(slot.object_key)))
+            raise await self._refusal(slot.version)
+        self._env.tools.wait_until(remove(self._env, str(slot.object_key)))
 
-    async def _store(self, key: str, blob: Blob) -> None:
-        seconds = UPLOAD_SECONDS + blob.length / UPLOAD_BYTES_PER_SECOND
+    async def _later(self, slot: Slot) -> Slot:
+        """Return the slot as it is now; raises `BackupLost` when it still names the same blob."""
+        later = await self.current()
+        if later.object_key == slot.object_key:
+            raise self._lost(slot)
+        return later
+
+    def _lost(self, slot: Slot) -> BackupLost:
+        self._env.log.event("error", "backup_object_lost", version=slot.version)
+        text = "The server has lost the backup. Store it again, with this ETag as If-Match."
+        return BackupLost(text, headers={"ETag": etag(slot.version)})
+
+    async def _alive(self, key: str, expected: int | None) -> None:
+        """Tell that the upload goes on; raises when another has taken its place."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._env.blobs.put(key, FixedLengthStream(blob, blob.length))
-        except TimeoutError:
-            raise RequestTimeout("The upload took too long.") from None
-        except R2Error as error:
-            self._env.log.error("backup_store_failed", error)
-            raise StorageUnavailable("The blob could not be stored.", headers=_SOON) from None
+            is_ours = await self._repository.touch(self._account_id, key)
+        except D1Error as error:
+            # Silence is forgiven for a while; `commit` has the last word.
+            self._env.log.error("backup_touch_failed", error)
+            return
+        if not is_ours:
+            raise await self._refusal(expected)
 
     async def _give_up(self, key: str) -> None:
+        """End the reservation before the caller hears of its failure, and then tidy up."""
+        work = asyncio.ensure_future(self._release(key))
+        self._env.tools.wait_until(work)
+        await asyncio.shield(work)
+
+    async def _release(self, key: str) -> None:
         try:
-            # Whether a commit that failed was kept is not known: then the blob stays.
-            is_ours = await self._repository.release(key)
+            await self._repository.release(self._account_id, key)
+            # It may have been committed, and only the answer lost: then it counts.
+            counts = key in await self._repository.named([self._account_id])
         except Exception as error:
             self._env.log.error("backup_release_failed", error)
-        else:
-            if is_ours:
-                await self._remove(key)
-
-    async def _remove(self, key: str) -> None:
-        try:
-            await self._env.blobs.delete(key)
-        except Exception as error:
-            # The sweep will find it.
-            self._env.log.error("backup_remove_failed", error)
+            return
+        if not counts:
+            self._env.tools.wait_until(remove(self._env, key))
 
     async def _refusal(self, expected: int | None) -> BackupChanged | BackupInUse:
         slot = await self._repository.slot(self._account_id)
@@ -120,4 +148,4 @@ class BackupService:
         headers = {} if version is None else {"ETag": etag(version)}
         if version != expected:
             return BackupChanged("Fetch the backup, merge, and try again.", headers=headers)
-        return BackupInUse("Another upload is under way.", headers={**headers, **_SOON})
+        return BackupInUse("Another upload is under way.", headers={**headers, **SOON})

@@ -16,16 +16,41 @@ _EXPIRED = """
 DELETE FROM attachments WHERE id IN (SELECT id FROM attachments WHERE expires_at < ? LIMIT 500)
 RETURNING object_key
 """
-_KNOWN = "SELECT object_key FROM attachments WHERE object_key IN (SELECT value FROM json_each(?))"
+_KNOWN = "SELECT object_key FROM attachments WHERE id IN (SELECT value FROM json_each(?))"
+# Later than any upload began.
+_END_OF_TIME_MS = 2**53
 
-InUse = Callable[[str], Awaitable[set[str]]]
+# Given (account, last name) of keys, the keys of these that rows name.
+Named = Callable[[list[tuple[str, str]]], Awaitable[set[str]]]
+
+
+async def release_all(env: Env) -> None:
+    """
+    Give up every reservation. For a host that begins: it serves its state alone, so whoever
+    reserved is gone, and clients need not wait for that to show by silence.
+    """
+    released = await BackupRepository(env).release_silent(_END_OF_TIME_MS)
+    if released:
+        env.log.event("info", "backup_reservations_released", count=released)
 
 
 async def sweep(env: Env) -> None:
     """Remove expired attachments and orphaned blobs; safe to run at any time, and again."""
     await _expire(env)
-    removed = await _remove_orphans(env, service.PREFIX, BackupRepository(env).in_use)
-    removed += await _remove_orphans(env, attachments.PREFIX, lambda keys: _known(env, keys))
+    slots = BackupRepository(env)
+    # Else the blob of a crashed upload would be waited for until the next upload.
+    await slots.release_silent(env.now_ms() - ORPHAN_SECONDS * 1000)
+
+    async def named(keys: list[tuple[str, str]]) -> set[str]:
+        return await slots.named(list({account_id for account_id, _ in keys}))
+
+    async def known(keys: list[tuple[str, str]]) -> set[str]:
+        ids = json.dumps([attachment_id for _, attachment_id in keys])
+        rows = (await env.db.prepare(_KNOWN).bind(ids).all()).results
+        return {row["object_key"] for row in rows}
+
+    removed = await _remove_orphans(env, service.PREFIX, named)
+    removed += await _remove_orphans(env, attachments.PREFIX, known)
     if removed:
         env.log.event("info", "orphans_removed", count=removed)
 
@@ -38,14 +63,15 @@ async def _expire(env: Env) -> None:
         await env.blobs.delete([row["object_key"] for row in rows])
 
 
-async def _remove_orphans(env: Env, prefix: str, in_use: InUse) -> int:
+async def _remove_orphans(env: Env, prefix: str, named: Named) -> int:
     removed = 0
     cursor: str | None = None
     oldest_upload = env.tools.now() - ORPHAN_SECONDS
     while True:
         page = await env.blobs.list(prefix=prefix, cursor=cursor)
         old = [item.key for item in page.objects if item.uploaded.timestamp() < oldest_upload]
-        used = await in_use(json.dumps(old)) if old else set()
+        names = [_names(key.removeprefix(prefix)) for key in old]
+        used = await named(names) if names else set()
         orphans = [key for key in old if key not in used]
         if orphans:
             await env.blobs.delete(orphans)
@@ -55,6 +81,6 @@ async def _remove_orphans(env: Env, prefix: str, in_use: InUse) -> int:
         cursor = page.cursor
 
 
-async def _known(env: Env, keys: str) -> set[str]:
-    rows = (await env.db.prepare(_KNOWN).bind(keys).all()).results
-    return {row["object_key"] for row in rows}
+def _names(rest: str) -> tuple[str, str]:
+    account_id, _, name = rest.partition("/")
+    return account_id, name

@@ -61,6 +61,7 @@ async def _serve(
     tail = LogTail(write_log)
     opened = await open_env(config, state, variables, tail.write)
     worker = Worker(RouteTable())
+    await worker.begin(opened.env)
     console = Console(opened, worker, tail, variables, host)
     app = make_app(worker, opened.env, console)
     runner = HostRunner(app, opened.env, shutdown_timeout=_GRACE_SECONDS)

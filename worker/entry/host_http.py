@@ -55,6 +55,11 @@ class HostRequest(Request):
             return peer
         return self._proxies.client(peer, self._raw.headers.getall("X-Forwarded-For", ()))
 
+    def field(self, name: str) -> str | None:
+        """Return the value of *name*, of a repeated one all; `headers` knows the first alone."""
+        found = self._raw.headers.getall(name, ())
+        return ", ".join(found) if found else None
+
     def stream(self) -> AsyncIterator[bytes]:
         """Return the body's chunks as they arrive."""
         return _chunks(self._raw)
