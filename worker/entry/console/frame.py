@@ -8,8 +8,6 @@ a POST is checked by `Console.form` or `Console.check_csrf` and ends in `Console
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from importlib.metadata import version
-from types import ModuleType
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -19,18 +17,7 @@ from multidict import MultiDict, MultiDictProxy
 from kv.checks import KVUnavailable
 from r2.contract import R2Unavailable
 from worker.app import Worker
-from worker.entry.console import (
-    cron_pages,
-    d1_pages,
-    import_pages,
-    kv_pages,
-    log_pages,
-    object_pages,
-    overview,
-    r2_pages,
-    settings_page,
-    templating,
-)
+from worker.entry.console import templating
 from worker.entry.console.csrf import Csrf
 from worker.entry.console.guard import SECURITY_HEADERS, names_of, refusal
 from worker.entry.console.log_tail import LogTail
@@ -48,18 +35,6 @@ _VISITS_WITH_NOTICES: Final = 64
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 # Larger ones are decoded off the loop: a megabyte takes 10 ms.
 _SMALL_FORM: Final = 64 * 1024
-
-_MODULES: Final[tuple[ModuleType, ...]] = (
-    overview,
-    kv_pages,
-    d1_pages,
-    r2_pages,
-    object_pages,
-    import_pages,
-    log_pages,
-    cron_pages,
-    settings_page,
-)
 
 # Path below /_console (its first segment tells which area a page belongs to), and the name.
 NAVIGATION: Final = (
@@ -99,13 +74,14 @@ class Console:
         self.tail = tail
         self.variables = variables
         self.started_at = opened.env.tools.now()
-        self.version = version("edgekeep")
         self.memory: dict[str, Any] = {}
         """What a page module remembers between requests, under its own name."""
         self._names = names_of(bound)
         self._csrf = Csrf(opened.env.tools.random_bytes)
         self._templates = templating.Templates()
         self._static = templating.StaticFiles()
+        self._router: web.UrlDispatcher | None = None
+        self._loading = asyncio.Lock()
         self._notices: OrderedDict[str, list[Notice]] = OrderedDict()
 
     @property
@@ -113,16 +89,18 @@ class Console:
         """The bag of bindings."""
         return self.opened.env
 
+    @property
+    def version(self) -> str:
+        """The version of Edgekeep that runs."""
+        from importlib.metadata import version
+
+        return version("edgekeep")
+
     def routes(self, app: web.Application) -> None:
-        """Add every page below /_console to *app*, and what must happen when it stops."""
+        """Let *app* hand everything below /_console to the pages, and end watching at its stop."""
         app[templating.KEY] = self._templates
-        for module in _MODULES:
-            for method, path, page in module.PAGES:
-                add = app.router.add_get if method == "GET" else app.router.add_post
-                add(ROOT + path, self._door(page))
-        app.router.add_get(ROOT + "/static/{name}", self._door(_static_file))
-        app.router.add_route("*", ROOT + "/{rest:.*}", self._door(_no_page))
-        app.router.add_route("*", ROOT, self._door(_no_page))
+        app.router.add_route("*", ROOT, self._enter)
+        app.router.add_route("*", ROOT + "/{rest:.*}", self._enter)
 
         async def end_watching(_app: web.Application) -> None:
             self.tail.close()
@@ -198,19 +176,29 @@ class Console:
                 "Go back, reload the page and send it again."
             )
 
-    def _door(self, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def door(request: web.Request) -> web.StreamResponse:
-            if reason := refusal(request, self._names):
-                answer: web.StreamResponse = web.Response(status=403, text=reason + "\n")
-            else:
-                await self._templates.load()
-                answer = await self._answer(page, request)
-                self._csrf.keep(request, answer)
-            if not answer.prepared:
-                answer.headers.update(SECURITY_HEADERS)
-            return answer
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        if reason := refusal(request, self._names):
+            answer: web.StreamResponse = web.Response(status=403, text=reason + "\n")
+        else:
+            answer = await self._answer(await self._page_of(request), request)
+            self._csrf.keep(request, answer)
+        if not answer.prepared:
+            answer.headers.update(SECURITY_HEADERS)
+        return answer
 
-        return door
+    async def _page_of(self, request: web.Request) -> Page:
+        """Find the page, with its parameters in `match_info`; the first look loads them all."""
+        async with self._loading:
+            if self._router is None:
+                await self._templates.load()
+                # Off the loop, and not at the start of the host: together it takes 100 ms and more.
+                self._router = await asyncio.to_thread(_load_pages)
+        found = await self._router.resolve(request)
+        if found.http_exception is not None:
+            return _no_page
+        request.match_info.update(found)
+        page: Page = found.handler  # type: ignore[assignment]
+        return page
 
     async def _answer(self, page: Page, request: web.Request) -> web.StreamResponse:
         try:
@@ -242,6 +230,18 @@ class Console:
         return found
 
 
+def _load_pages() -> web.UrlDispatcher:
+    """Return a router whose handlers are pages."""
+    from worker.entry.console import pages
+
+    router = web.UrlDispatcher()
+    rows = [row for module in pages.MODULES for row in module.PAGES]
+    for method, path, page in (*rows, ("GET", "/static/{name}", _static_file)):
+        add = router.add_get if method == "GET" else router.add_post
+        add(ROOT + path, page)
+    return router
+
+
 def _fields(body: bytes) -> MultiDict[str]:
     """Decode a form; raises ValueError."""
     return MultiDict(
@@ -260,7 +260,6 @@ async def _static_file(console: Console, request: web.Request) -> web.StreamResp
 
 
 async def _no_page(console: Console, request: web.Request) -> web.StreamResponse:
-    rest = request.match_info.get("rest")
-    if rest == "" and request.method in ("GET", "HEAD"):
+    if request.path == ROOT + "/" and request.method in ("GET", "HEAD"):
         raise web.HTTPFound(ROOT)
     return console.refuse(request, 404, "The console has no such page.")

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from worker.entry.console import shown
-
 if TYPE_CHECKING:
     import jinja2
 
@@ -26,13 +24,10 @@ class Templates:
 
     def __init__(self) -> None:
         self._environment: jinja2.Environment | None = None
-        self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Make everything ready for `get_template`; later calls do nothing."""
-        async with self._lock:
-            if self._environment is None:
-                self._environment = await asyncio.to_thread(_environment)
+        """Make everything ready for `get_template`."""
+        self._environment = await asyncio.to_thread(_environment)
 
     def get_template(self, name: str) -> "jinja2.Template":
         """Return a template by its file's name."""
@@ -55,6 +50,8 @@ def render(request: web.Request, name: str, status: int, context: dict[str, Any]
 def _environment() -> "jinja2.Environment":
     import aiohttp_jinja2  # noqa: F401 - imported here, off the loop, for `render`
     import jinja2
+
+    from worker.entry.console import shown
 
     environment = jinja2.Environment(
         autoescape=True,
