@@ -19,7 +19,9 @@ from worker.api_page import doors as api_page
 from worker.backup import api as backup
 from worker.backup import attachments
 from worker.backup import sweep as backup_sweep
+from worker.backup.holder import AttachmentHolder, BackupHolder
 from worker.caller import ANYONE, PERSON, Caller, Who
+from worker.data_holders import DataHolder
 from worker.env import Env
 from worker.errors import NotOpenYet
 from worker.idempotency import IdempotencyBox
@@ -216,6 +218,12 @@ SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
     "17 3 * * *": deployment.tidy_database,
     "41 * * * *": accounts.purge,
     "43 * * * *": backup_sweep.sweep,
+}
+
+# Who holds data of people, by the name that an export shows.
+DATA_HOLDERS: Mapping[str, DataHolder] = {
+    "backup": BackupHolder(),
+    "attachments": AttachmentHolder(),
 }
 
 # What a host does before it serves: its state is then its own, and nothing of before still runs.
