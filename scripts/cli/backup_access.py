@@ -152,7 +152,8 @@ def online(options: Namespace, work: Callable[["Server", str], Awaitable[_T]]) -
 
         url = _address(options)
         headers = {"Authorization": f"Bearer {await bearer(options, url)}"}
-        async with reach(url, headers, sock_read=_SILENCE_SECONDS) as session:
+        known = Place.of(options).certificate_of(url)
+        async with reach(url, headers, certificate=known, sock_read=_SILENCE_SECONDS) as session:
             return await work(Server(session, _wait), url)
 
     return guarded(lambda: asyncio.run(run()))
@@ -197,7 +198,7 @@ async def bearer(options: Namespace, url: str) -> str:
     if given:
         return str(given)
     if options.username:
-        return await _sign_in(url, options.username)
+        return await _sign_in(url, options.username, Place.of(options).certificate_of(url))
     if options.account:
         return _development_token(Place.of(options), options.account)
     raise CliError("Sign in: --username NAME, or --token TOKEN (or $EDGEKEEP_TOKEN).")
@@ -215,12 +216,15 @@ def _development_token(place: Place, account: str) -> str:
     return issue(keys, account, (), now, minutes, audience="backup", sid="development")
 
 
-async def _sign_in(url: str, username: str) -> str:
+async def _sign_in(url: str, username: str, certificate: str) -> str:
     password = os.environ.get("EDGEKEEP_ACCOUNT_PASSWORD")
     if password is None:
         password = _prompt(f"Account password of {username} (not the backup's): ")
     body = {"username": username, "password": password, "audience": "backup"}
-    async with reach(url) as session, session.post("v1/sessions", json=body) as answer:
+    async with (
+        reach(url, certificate=certificate) as session,
+        session.post("v1/sessions", json=body) as answer,
+    ):
         told = await read_json(answer)
     token = told.get("token") if isinstance(told, dict) else None
     if not isinstance(token, str):

@@ -66,7 +66,7 @@ async def _ask_host(place: Place, cron: str) -> bool:
     from scripts.cli.server import reach
 
     async with (
-        reach(place.url) as session,
+        reach(place.url, certificate=place.certificate_of(place.url)) as session,
         session.get("cdn-cgi/handler/scheduled", params={"cron": cron}) as response,
     ):
         return response.status == 200

@@ -2,17 +2,22 @@
 
 import shutil
 import socket
+import time
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.cli.outcome import BUSY, CliError, tell
 from scripts.cli.place import DEFAULT_PORT, Place, add_place
 from scripts.cli.verbs import Verbs
 
+if TYPE_CHECKING:
+    from worker.entry.tls import Tls
+
 # What a state directory may hold, and what --reset removes of it: everything but the secrets, which
 # say who may come in and not what is stored.
 _OURS = frozenset({"kv", "d1", "r2", "durable", "host.lock", "host.json"})
-_KEPT = frozenset({".dev.vars", ".DS_Store"})
+_KEPT = frozenset({".dev.vars", "tls", ".DS_Store"})
 
 
 def add(verbs: Verbs) -> None:
@@ -23,13 +28,24 @@ def add(verbs: Verbs) -> None:
         "Run Edgekeep on this machine.\n\n"
         "Development secrets are made on the first run: in .dev.vars beside the configuration for\n"
         "the usual state directory, in DIR/.dev.vars for any other (--state DIR).",
-        ["edgekeep dev", "edgekeep dev --port 9000 --state /tmp/trial --reset"],
+        [
+            "edgekeep dev",
+            "edgekeep dev --port 9000 --state /tmp/trial --reset",
+            "edgekeep dev --tls",
+        ],
     )
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: 8788")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument(
         "--reset", action="store_true", help="remove everything that is stored there, then start"
     )
+    parser.add_argument(
+        "--tls", action="store_true", help="serve HTTPS with a certificate made for this machine"
+    )
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the key of --tls-cert (PEM)")
     add_place(parser)
 
 
@@ -37,17 +53,37 @@ def _dev(options: Namespace) -> int:
     place = Place.of(options)
     _check_port(options.host, options.port)
     config, variables = place.config, place.variables
-    if options.reset:
-        reset(place)
-    elif place.hosted:
+    if not options.reset and place.hosted:
         raise CliError(
             f"Another Edgekeep process uses the state in {place.state}. Stop it, or choose "
             "another --state.",
             BUSY,
         )
+    tls = _tls(options, place)
+    if options.reset:
+        reset(place)
     from worker.entry.host import serve
 
-    return serve(config, place.state, variables, host=options.host, port=options.port)
+    return serve(config, place.state, variables, host=options.host, port=options.port, tls=tls)
+
+
+def _tls(options: Namespace, place: Place) -> "Tls | None":
+    from worker.entry.tls import development, load
+
+    if options.tls_cert or options.tls_key:
+        if options.tls or not (options.tls_cert and options.tls_key):
+            raise CliError("Give --tls-cert and --tls-key together, or --tls alone.")
+        return load(options.tls_cert, options.tls_key, time.time())
+    if not options.tls:
+        return None
+    if place.settings.production:
+        raise CliError("ENVIRONMENT is production: give --tls-cert and --tls-key instead of --tls.")
+    made = development(place.state, time.time())
+    tell(
+        f"edgekeep: certificate for localhost in {place.state / 'tls'}, SHA-256 fingerprint\n"
+        f"  {made.fingerprint}"
+    )
+    return made
 
 
 def reset(place: Place) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from scripts.cli.outcome import BUSY, CliError
 
@@ -94,11 +95,27 @@ class Place:
     @property
     def url(self) -> str:
         """Where the host of this state answers; the usual address when none runs."""
+        return str(self._about.get("url", f"http://127.0.0.1:{DEFAULT_PORT}"))
+
+    def certificate_of(self, url: str) -> str:
+        """
+        Return the SHA-256 fingerprint (hex) that a server at *url* must show, or "".
+
+        The host of this state on this machine is known by its certificate, whoever signed it.
+        """
+        ours, asked = urlsplit(self.url), urlsplit(url)
+        same_place = asked.hostname in (ours.hostname, "localhost", "127.0.0.1", "::1")
+        if asked.scheme == "https" and same_place and asked.port == ours.port:
+            return str(self._about.get("fingerprint", ""))
+        return ""
+
+    @property
+    def _about(self) -> dict[str, Any]:
         try:
             about = json.loads((self.state / "host.json").read_text())
-            return str(about["url"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"http://127.0.0.1:{DEFAULT_PORT}"
+        except (OSError, ValueError):
+            return {}
+        return about if isinstance(about, dict) else {}
 
     @contextlib.contextmanager
     def alone(self, purpose: str) -> Iterator[None]:

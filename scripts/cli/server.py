@@ -41,6 +41,7 @@ class Target:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CliError(f"{self.url} is not an address like http://127.0.0.1:8788.")
+        self._certificate = place.certificate_of(self.url)
         self._token = options.token or self._own_token(place, scope, parts.hostname)
 
     @property
@@ -50,7 +51,7 @@ class Target:
 
     def session(self, **timeouts: float) -> AbstractAsyncContextManager["ClientSession"]:
         """Yield a client session that carries the token; see `reach`."""
-        return reach(self.url, self.headers, **timeouts)
+        return reach(self.url, self.headers, certificate=self._certificate, **timeouts)
 
     @staticmethod
     def _own_token(place: Place, scope: str, host: str) -> str:
@@ -61,9 +62,13 @@ class Target:
 
 @contextlib.asynccontextmanager
 async def reach(
-    url: str, headers: Mapping[str, str] | None = None, **timeouts: float
+    url: str, headers: Mapping[str, str] | None = None, *, certificate: str = "", **timeouts: float
 ) -> AsyncIterator["ClientSession"]:
-    """Yield a client session on *url*; connection failures inside become a `CliError`."""
+    """
+    Yield a client session on *url*; connection failures inside become a `CliError`.
+
+    *certificate*: see `Place.certificate_of`.
+    """
     import asyncio
 
     import aiohttp
@@ -75,7 +80,8 @@ async def reach(
         return sockets[-1]
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, **timeouts)
-    connector = aiohttp.TCPConnector(socket_factory=open_socket)
+    trusted = aiohttp.Fingerprint(bytes.fromhex(certificate)) if certificate else True
+    connector = aiohttp.TCPConnector(socket_factory=open_socket, ssl=trusted)
     try:
         async with aiohttp.ClientSession(
             url + "/", headers=headers, timeout=timeout, connector=connector
@@ -87,6 +93,11 @@ async def reach(
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         raise
+    except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch):
+        raise CliError(
+            f"{url} does not show a certificate that is trusted here. Is it the right server?",
+            UNREACHABLE,
+        ) from None
     except aiohttp.ClientConnectorError as error:
         reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no answer"
         raise CliError(

@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
@@ -19,6 +18,7 @@ from worker.app import Worker
 from worker.entry.client_address import TrustedProxies
 from worker.entry.config import Config, ConfigError
 from worker.entry.console.frame import Console
+from worker.entry.console.guard import is_loopback
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
@@ -26,9 +26,11 @@ from worker.entry.host_http import HostRequest, Sender
 from worker.entry.host_runner import HostRunner
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
+from worker.entry.tls import Tls
 from worker.env import Env
 from worker.routes import Resource, RouteTable
 from worker.safe_headers import safe_headers
+from worker.settings import Settings
 
 # How long requests in flight may go on after a stop was asked for.
 _GRACE_SECONDS = 10
@@ -37,41 +39,71 @@ _CRON_DOOR = "/cdn-cgi/handler/scheduled"
 AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a host answers, and with which certificate (None: plain HTTP)."""
+
+    host: str
+    port: int
+    tls: Tls | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for people."""
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{_url_host(self.host)}:{self.port}"
+
+    @property
+    def strict(self) -> bool:
+        """
+        Whether browsers may be told to use HTTPS alone.
+
+        Not for this machine: all ports of localhost would be held to it, other programs' as well.
+        """
+        return self.tls is not None and not self.tls.development and not is_loopback(self.host)
+
+
 def serve(
-    config: Config, state: Path, variables: Mapping[str, str], *, host: str, port: int
+    config: Config,
+    state: Path,
+    variables: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    tls: Tls | None = None,
 ) -> int:
     """
     Run until SIGINT or SIGTERM; returns the exit code.
 
     Raises `ConfigError` or `SettingError` with a sentence when the start is not possible.
     """
-    with _only_host_of(state, f"http://{_url_host(host)}:{port}"):
+    listen = Listen(host, port, tls)
+    if is_loopback(host) and variables.get("ENVIRONMENT") != "production":
+        variables = {"PUBLIC_URL": listen.url, **variables}
+    with _only_host_of(state, listen):
         runner = asyncio.run
         with contextlib.suppress(ImportError):
             import uvloop
 
             runner = uvloop.run
-        runner(_serve(config, state, variables, host, port))
+        runner(_serve(config, state, variables, listen))
     return 0
 
 
-async def _serve(
-    config: Config, state: Path, variables: Mapping[str, str], host: str, port: int
-) -> None:
+async def _serve(config: Config, state: Path, variables: Mapping[str, str], listen: Listen) -> None:
     tail = LogTail(write_log)
     opened = await open_env(config, state, variables, tail.write)
     worker = Worker(RouteTable())
     await worker.begin(opened.env)
-    console = Console(opened, worker, tail, variables, host)
-    app = make_app(worker, opened.env, console)
+    console = Console(opened, worker, tail, variables, listen.host)
+    app = make_app(worker, opened.env, console, tls=listen.strict)
     runner = HostRunner(app, opened.env, shutdown_timeout=_GRACE_SECONDS)
     try:
         await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError as error:
-            raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-        await _run_until_stopped(console.crons, opened, f"http://{_url_host(host)}:{port}")
+        await start_site(runner, listen)
+        for warning in warnings(opened.env.settings, listen):
+            _say(f"warning: {warning}")
+        await _run_until_stopped(console.crons, opened, listen.url)
         # No new callers; then sockets, so that the wait below is for plain requests only.
         for site in list(runner.sites):
             await site.stop()
@@ -79,6 +111,31 @@ async def _serve(
     finally:
         await runner.cleanup()
         await opened.close()
+
+
+async def start_site(runner: web.AppRunner, listen: Listen) -> None:
+    """Begin to answer; raises `ConfigError` when the address cannot be had."""
+    context = listen.tls.context if listen.tls else None
+    try:
+        await web.TCPSite(
+            runner, listen.host, listen.port, backlog=1024, ssl_context=context
+        ).start()
+    except OSError as error:
+        place = f"{listen.host}:{listen.port}"
+        raise ConfigError(f"Cannot listen on {place}: {error.strerror}.") from None
+
+
+def warnings(settings: Settings, listen: Listen) -> Iterator[str]:
+    """Tell what is dangerous in how this host was started."""
+    if listen.tls is not None or settings.trusted_proxies or is_loopback(listen.host):
+        return
+    if settings.production:
+        yield (
+            f"passwords and tokens cross the network unencrypted: {listen.url} is plain HTTP. "
+            "Give --tls-cert and --tls-key, or set TRUSTED_PROXIES to the proxy that does TLS."
+        )
+    else:
+        yield f"{listen.url} can be reached from other machines, unencrypted (see --tls)."
 
 
 async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str) -> None:
@@ -162,7 +219,7 @@ def _cron_door(runs: RecordedCrons, env: Env) -> AiohttpHandler:
     """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
 
     async def door(raw: web.Request) -> web.StreamResponse:
-        if not _is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
+        if not is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
             return web.Response(status=403, text="local only\n")
         done = await runs.scheduled(raw.query.get("cron", ""), env)
         return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
@@ -170,20 +227,16 @@ def _cron_door(runs: RecordedCrons, env: Env) -> AiohttpHandler:
     return door
 
 
-def _is_loopback(remote: str | None) -> bool:
-    return remote is not None and ip_address(remote).is_loopback
-
-
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
 @contextlib.contextmanager
-def _only_host_of(state: Path, url: str) -> Iterator[None]:
+def _only_host_of(state: Path, listen: Listen) -> Iterator[None]:
     """
     Hold STATE/host.lock while serving: actors live in one process only.
 
-    host.json tells the CLI where the host answers.
+    host.json tells the CLI where the host answers, and by which certificate it knows it.
     """
     # Readable by nobody else: people's data lies here.
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -196,7 +249,10 @@ def _only_host_of(state: Path, url: str) -> Iterator[None]:
                 "Stop it, or choose another --state."
             ) from None
         about = state / "host.json"
-        about.write_text(json.dumps({"pid": os.getpid(), "url": url}) + "\n")
+        told = {"pid": os.getpid(), "url": listen.url}
+        if listen.tls is not None:
+            told["fingerprint"] = listen.tls.fingerprint
+        about.write_text(json.dumps(told) + "\n")
         try:
             yield
         finally:

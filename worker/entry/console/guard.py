@@ -67,12 +67,12 @@ def refusal(request: web.Request, names: frozenset[str]) -> str | None:
     if matched is None or matched[1] not in names:
         return "The console answers only to the names localhost, 127.0.0.1 and [::1]."
     origins = request.headers.getall("Origin", [])
-    if origins and [one.lower() for one in origins] != [f"http://{host}"]:
+    if origins and [one.lower() for one in origins] != [f"{request.scheme}://{host}"]:
         return "Another site asked for this, or sent this form. The console takes neither."
     fetch_site = request.headers.getall("Sec-Fetch-Site", ["none"])
     if len(fetch_site) != 1 or fetch_site[0] not in _OWN_FETCH:
         return (
             "Another site led here. To open the console, type or paste its address: "
-            f"http://{host}/_console"
+            f"{request.scheme}://{host}/_console"
         )
     return None
