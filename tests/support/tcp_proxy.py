@@ -24,23 +24,26 @@ class Proxy:
     """Answer every PUT and POST with 507."""
     cuts: int = 0
     """How often a connection was cut."""
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    """The connections there are."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection."""
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         up = asyncio.ensure_future(self._pump(reader, far_writer, writer, is_up=True))
         down = asyncio.ensure_future(self._pump(far_reader, writer, writer, is_up=False))
-        self._tasks |= {up, down}
         try:
             await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (up, down):
                 task.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
-            self._tasks -= {up, down}
             for end in (writer, far_writer):
                 end.transport.abort()
+                end.close()
+            for end in (writer, far_writer):
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
 
     async def _pump(
         self,
@@ -73,8 +76,11 @@ async def proxy_to(target: int) -> AsyncIterator[Proxy]:
     proxy = Proxy(target)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await proxy.serve(reader, writer)
+        task = asyncio.ensure_future(proxy.serve(reader, writer))
+        proxy.running.add(task)
+        with contextlib.suppress(OSError):
+            await task
+        proxy.running.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
@@ -82,6 +88,8 @@ async def proxy_to(target: int) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         server.close()
-        for task in list(proxy._tasks):
+        left = list(proxy.running)
+        for task in left:
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.01)
