@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.bench_doors --port 9000 --state DIR`` serves what `edgekeep dev` serves, and
 PUT /bench/kv?key=, GET and PUT /bench/d1?id=, POST /bench/counter: the doors of
-miniflare/worker.mjs. They pass through the same host, pipeline and bindings as every other door.
+miniflare/worker.mjs; and POST /bench/sessions?name=&count=, which spares the cost of signing in.
+They pass through the same host, pipeline and bindings as every other door.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from worker.entry import host
 from worker.env import Env
 from worker.errors import NotFound
 from worker.routes import ROUTES, Handler, Route, RouteTable
+from worker.sessions import SignIn, begin
+from worker.usernames import account_of
 from worker.web import JSON, Request, Response
 
 BODY_LIMIT = 1 << 20
@@ -79,12 +82,23 @@ def counter_door(directory: Path) -> Handler:
     return count
 
 
+async def open_sessions(request: Request, _caller: Caller, env: Env) -> Response:
+    """POST /bench/sessions?name=&count=: open sessions; answer the refresh tokens, one a line."""
+    account_id = await account_of(env, request.query["name"])
+    if account_id is None:
+        raise NotFound("There is no such account.")
+    who = SignIn(account_id, "password")
+    grants = [await begin(env, who) for _ in range(int(request.query["count"]))]
+    return Response("".join(f"{grant.refresh_token}\n" for grant in grants).encode())
+
+
 def table(directory: Path) -> RouteTable:
     """Return the real route table with the extra routes."""
     extra = (
         Route("PUT", "/bench/kv", write_key, ANYONE, "KV write."),
         Route("GET", "/bench/d1", point_query, ANYONE, "D1 point query."),
         Route("PUT", "/bench/d1", write_row, ANYONE, "D1 write."),
+        Route("POST", "/bench/sessions", open_sessions, ANYONE, "Sessions of an account."),
         Route("POST", "/bench/counter", counter_door(directory), ANYONE, "Object counter."),
     )
     return RouteTable((*ROUTES, *extra))

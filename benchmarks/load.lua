@@ -1,6 +1,7 @@
 -- wrk script: sends requests of one kind over a range of keys and prints the outcome as JSON.
 -- Set by the environment: BENCH_METHOD, BENCH_PATH (with {key} where the key goes), BENCH_KEYS
--- (how many), BENCH_KEY_FORMAT (as for string.format), BENCH_BODY (a file).
+-- (how many), BENCH_KEY_FORMAT (as for string.format), BENCH_BODY (a file), BENCH_BEARER (a token),
+-- BENCH_DELAY (milliseconds that a connection waits between an answer and its next request).
 -- The requests are made ready beforehand, so that wrk spends its time on sending.
 
 local prepared = {}
@@ -19,10 +20,20 @@ function init(args)
     file:close()
     headers["Content-Type"] = "application/octet-stream"
   end
+  if os.getenv("BENCH_BEARER") then
+    headers["Authorization"] = "Bearer " .. os.getenv("BENCH_BEARER")
+  end
   for number = 0, count - 1 do
     local key = string.format(form, number)
     local target = string.gsub(path, "{key}", function() return key end)
     prepared[number] = wrk.format(method, target, headers, body)
+  end
+end
+
+if os.getenv("BENCH_DELAY") then
+  local pause = tonumber(os.getenv("BENCH_DELAY"))
+  function delay()
+    return pause
   end
 end
 

@@ -23,13 +23,22 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Door:
-    """What to send: `path` may hold {key}, replaced by `key_format` of 0 … keys-1."""
+    """
+    What to send: `path` may hold {key}, replaced by `key_format` of 0 … keys-1.
+
+    `script` is the wrk script that makes the requests, `connections` how many there are, `delay_ms`
+    how long each rests before its next request.
+    """
 
     path: str
     method: str = "GET"
     keys: int = 1
     key_format: str = "%d"
     body: Path | None = None
+    bearer: str | None = None
+    script: Path = SCRIPT
+    connections: int = CONNECTIONS
+    delay_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,13 @@ def hammer(server: Server, door: Door, seconds: float) -> Rate:
     }
     if door.body is not None:
         variables["BENCH_BODY"] = str(door.body)
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+    if door.bearer is not None:
+        variables["BENCH_BEARER"] = door.bearer
+    if door.delay_ms is not None:
+        variables["BENCH_DELAY"] = str(door.delay_ms)
+    command = [wrk, "-t1", f"-c{door.connections}", f"-d{max(1, round(seconds))}s"]
     # A slow answer shows in the latencies; only a lost one is an error.
-    command += ["--timeout", "60s", "-s", str(SCRIPT), f"http://127.0.0.1:{server.port}"]
+    command += ["--timeout", "60s", "-s", str(door.script), f"http://127.0.0.1:{server.port}"]
     cpu_before = server.cpu_seconds()
     done = subprocess.run(
         command, env={**os.environ, **variables}, capture_output=True, text=True, check=False

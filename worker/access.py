@@ -7,7 +7,7 @@ still live: in this process at once, from others (hosts that share a database, o
 after at most `RELOAD_SECONDS`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from d1_schema.contract import D1Database
@@ -30,6 +30,7 @@ class Access:
         self._keys = keys
         self._longest_seconds = longest_minutes * 60 + _CLOCK_SKEW_SECONDS
         self._claims: dict[str, Claims] = {}
+        self._pseudonyms: dict[str, str] = {}
         self._revoked: frozenset[str] = frozenset()
         self._ended_here: dict[str, float] = {}
         self._read_at = float("-inf")
@@ -46,6 +47,23 @@ class Access:
             self._claims.clear()
         self._claims[token] = claims
         return claims
+
+    def pseudonym(self, subject: str, make: Callable[[], str]) -> str:
+        """Return what stands for *subject* in logs, from *make* the first time."""
+        known = self._pseudonyms.get(subject)
+        if known is None:
+            if len(self._pseudonyms) >= _REMEMBERED:
+                self._pseudonyms.clear()
+            known = self._pseudonyms[subject] = make()
+        return known
+
+    def is_settled(self, session_id: str, now: float) -> bool:
+        """Whether *session_id* is known, from a young answer, not to have ended: the common case."""
+        return (
+            0 <= now - self._read_at < RELOAD_SECONDS
+            and session_id not in self._revoked
+            and session_id not in self._ended_here
+        )
 
     async def is_revoked(self, session_id: str, db: D1Database, now: float) -> bool:
         """Whether *session_id* was ended; asks the database when the last answer is old."""

@@ -55,7 +55,9 @@ class Caller:
 
     def uid(self, env: Env) -> str | None:
         """Return the pseudonym for logs (`actor_uid`), or None for strangers."""
-        return pseudonym(env, self.subject) if self.subject else None
+        if not self.subject:
+            return None
+        return env.access.pseudonym(self.subject, lambda: pseudonym(env, self.subject))
 
 
 STRANGER = Caller("", frozenset())
@@ -156,8 +158,10 @@ async def _held(token: str, who: Who, env: Env) -> Claims:
 
 
 async def _check_session(claims: Claims, env: Env) -> None:
-    session_id = claims.session_id
-    if session_id and await env.access.is_revoked(session_id, env.db, env.tools.now()):
+    session_id, now = claims.session_id, env.tools.now()
+    if not session_id or env.access.is_settled(session_id, now):
+        return
+    if await env.access.is_revoked(session_id, env.db, now):
         raise invalid()
 
 

@@ -24,7 +24,8 @@ from worker.settings import Settings
 
 T = TypeVar("T")
 
-_NICE: Final = 10
+# Next to a loop that wants a whole core, a thread at 5 gets a fourth of it, one at 10 a tenth.
+_NICE: Final = 5
 # Half of the processors: the other half is for everybody who is not signing in.
 _THREADS: Final = max(1, (os.cpu_count() or 1) // 2)
 _ARGON2 = re.compile(
