@@ -294,7 +294,7 @@ def test_the_report_tells_line_by_line(page: Page, shoot: Callable[[Page, str], 
     expect(page.locator("td", has_text="assertiveness_level").first).to_be_visible()
     look_at(page, "import_report", shoot)
     page.get_by_role("link", name="Next page").click()
-    expect(page.get_by_text("Here: 201 to")).to_be_visible()
+    expect(page.get_by_text("Here: 101 to")).to_be_visible()
 
 
 def test_an_import_without_javascript_answers_with_its_report(

@@ -198,17 +198,17 @@ async def test_recent_reports_are_listed_newest_first(host: RunningHost) -> None
 
 
 async def test_errors_are_paged(host: RunningHost) -> None:
-    """200 errors a page; the next begins where it ended."""
+    """100 errors a page; the next begins where it ended."""
     visitor = await visit(host, "/imports")
     await send(visitor, b"no\n" * 450, id=ID)
 
     first = await visitor.get(f"/imports/report?id={ID}")
-    second = words(await visitor.get(f"/imports/report?id={ID}&from=200"))
+    second = words(await visitor.get(f"/imports/report?id={ID}&from=100"))
     last = words(await visitor.get(f"/imports/report?id={ID}&from=400"))
 
-    assert "Here: 1 to 200." in words(first)
-    assert "from=200" in first
-    assert "Here: 201 to 400." in second
+    assert "Here: 1 to 100." in words(first)
+    assert "from=100" in first
+    assert "Here: 101 to 200." in second
     assert "Here: 401 to 450." in last
     assert "This is the last page." not in second
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _DOOR: Final = "/api/profiles/import"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_ERRORS_SHOWN: Final = 200
+_ERRORS_SHOWN: Final = 100
 _HEARTBEAT_SECONDS: Final = 10.0
 _UNDER_WAY: Final = ("running", "committing")
 
