@@ -38,7 +38,10 @@ async def behind_proxy(server: str) -> AsyncIterator[tuple[MinioBucket, Proxy]]:
     """An empty bucket on *server*, every connection through a proxy."""
     running = s3_servers.shared(server)
     async with proxy_to(running.port) as proxy:
-        bucket = await opened(running.address(port=proxy.port), s3_servers.fresh_name())
+        # A cut shows at once. Giving up too soon would repeat a put that rclone still writes,
+        # and rclone writes in place.
+        name = s3_servers.fresh_name()
+        bucket = await opened(running.address(port=proxy.port), name, Timing())
         yield bucket, proxy
         await bucket.close()
 

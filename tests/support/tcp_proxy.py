@@ -78,7 +78,7 @@ async def proxy_to(target: int) -> AsyncIterator[Proxy]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(proxy.serve(reader, writer))
         proxy.running.add(task)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await task
         proxy.running.discard(task)
 
