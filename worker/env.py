@@ -68,6 +68,7 @@ class Env:
     import_room: ObjectNamespace = field(init=False)
     idempotency_box: ObjectNamespace = field(init=False)
     rate_limiter: ObjectNamespace = field(init=False)
+    inbox: ObjectNamespace = field(init=False)
 
     def now_ms(self) -> int:
         """Return the time as whole milliseconds since the epoch."""

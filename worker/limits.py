@@ -57,6 +57,38 @@ ORPHAN_SECONDS = 3600
 ATTACHMENT_MAX_BYTES = 50 * MIB
 ATTACHMENT_SECONDS = 30 * 24 * 3600
 
+# The relay (facts/seeds.md 1.004, X42). An inbox: so many messages for so long (FR-009).
+RELAY_INBOX_MESSAGES = 1000
+RELAY_KEEP_MS = 30 * 24 * 3600 * 1000
+RELAY_DEFAULT_MAX_BYTES = 64 * KIB
+# Ids of sends that may be repeated: so many of one inbox, for an hour.
+RELAY_REMEMBERED = 2048
+RELAY_REMEMBER_MS = 3600 * 1000
+RELAY_CLIENT_ID_CHARS = 100
+# Sockets of one account; the oldest makes room.
+RELAY_SOCKETS = 32
+# What may wait for one socket before nothing more is pushed to it, or read from it.
+RELAY_BUFFER_BYTES = 1 * MIB
+# Pushed and not acknowledged on one socket with ack=1.
+RELAY_UNACKED = 256
+# One read of the backlog, and one fetch or listing at most.
+RELAY_CHUNK_MESSAGES = 100
+RELAY_CHUNK_BYTES = 512 * KIB
+RELAY_FETCH_BYTES = 8 * MIB
+RELAY_LIST = 1000
+RELAY_ACK_IDS = 1000
+# What one sender may have under way.
+RELAY_BATCH_MESSAGES = 512
+RELAY_BATCH_BYTES = 1 * MIB
+# How long a sender's inbox goes by what it looked up, and how many names it remembers.
+RELAY_NAME_MS = 30 * 1000
+RELAY_UNKNOWN_MS = 2 * 1000
+RELAY_NAMES = 256
+# How often sockets are checked for sessions that have ended.
+RELAY_CHECK_MS = 5 * 1000
+# Hints about prekeys: one in this time.
+RELAY_HINT_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -96,7 +128,9 @@ GENERAL = RateLimit("general", 50, 200, "address")
 SIGN_IN = RateLimit("sign_in", 1, 10, "address", exact=True)
 # Doors that write: the relay's numbers, by account.
 WRITES = RateLimit("writes", 10, 20, "account")
-RATE_LIMITS = (GENERAL, SIGN_IN, WRITES)
+# Messages of one account, over all its sockets: a message to a large group is one for each member.
+RELAY_SEND = RateLimit("relay_send", 50, 1000, "account")
+RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND)
 
 # One name from one address; one name from everywhere; one address with all names.
 SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)

@@ -29,6 +29,8 @@ from worker.limits import SIGN_IN, WRITES, RateLimit
 from worker.profiles import api as profiles
 from worker.profiles.import_room import ImportRoom
 from worker.rate_limiter import RateLimiter
+from worker.relay import socket_api
+from worker.relay.inbox import Inbox
 from worker.web import Request, Response
 
 Handler = Callable[[Request, Caller, Env], Awaitable[Response]]
@@ -71,6 +73,7 @@ ANY_PERSON = Who(person=True, audience="any")
 # Who has nothing to end gets the same answer, so it is open; what it ends it asks proof for.
 SIGN_OUT = Who(audience="any")
 BACKUP = Who(person=True, audience="backup")
+RELAY_SOCKET = Who(person=True, audience="relay", query_token=True)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", deployment.healthz, ANYONE, "The process answers."),
@@ -194,8 +197,8 @@ ROUTES: tuple[Route, ...] = (
         "POST /v1/keys/one-time",
         "GET /v1/keys/count",
         "GET /v1/keys/{username}",
-        "GET /ws",
     ),
+    Route("GET", "/ws", socket_api.open_socket, RELAY_SOCKET, "The relay (WebSocket)."),
     *_planned(
         "library",
         "POST /api/writes/batch",
@@ -211,6 +214,7 @@ ACTORS: Mapping[str, type[DurableObject]] = {
     "ImportRoom": ImportRoom,
     "IdempotencyBox": IdempotencyBox,
     "RateLimiter": RateLimiter,
+    "Inbox": Inbox,
 }
 
 # What runs by the clock: the cron expressions of wrangler_compat.toml.

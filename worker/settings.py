@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 
 from worker.codec import unb64url
-from worker.limits import BACKUP_DEFAULT_MAX_BYTES, MIB
+from worker.limits import BACKUP_DEFAULT_MAX_BYTES, MIB, RELAY_DEFAULT_MAX_BYTES
 
 Kind = Literal["integer", "choice", "list", "origins", "networks", "url", "key", "keyring"]
 
@@ -132,6 +132,13 @@ SETTINGS = (
         "Largest encrypted backup in bytes.",
     ),
     Setting(
+        "RELAY_MAX_BYTES",
+        "integer",
+        str(RELAY_DEFAULT_MAX_BYTES),
+        "Largest ciphertext of one message of the relay, in bytes; 512 KiB at most.",
+        most=512 * 1024,
+    ),
+    Setting(
         "CORS_ORIGINS",
         "origins",
         "",
@@ -200,6 +207,7 @@ class Settings:
     argon2_lanes: int
     public_url: str
     backup_max_bytes: int
+    relay_max_bytes: int
     cors_origins: tuple[str, ...]
     rate_limits: str
     trusted_proxies: tuple[Network, ...]

@@ -14,12 +14,15 @@ from worker.env import Env
 _FOLDED = re.compile(r"[a-z0-9_]{3,50}", re.ASCII)
 # Folding can make a text longer or shorter; nothing longer is worth folding.
 _TYPED_CHARS = 200
+_ACCOUNT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 RULE = "A username has 3 to 50 letters a to z, digits or underscores."
 
 _FIND = """
 SELECT identities.account_id FROM identities JOIN accounts ON accounts.id = identities.account_id
 WHERE kind = 'password' AND issuer = '' AND subject = ? AND disabled_at IS NULL
 """
+_NAME = "SELECT subject FROM identities WHERE account_id = ? AND kind = 'password' AND issuer = ''"
+_EXISTS = "SELECT id FROM accounts WHERE id = ? AND disabled_at IS NULL"
 
 
 def fold(typed: str) -> str:
@@ -34,3 +37,21 @@ async def account_of(env: Env, folded: str) -> str | None:
     """Return the id of the account that has the username, or None; disabled ones are not found."""
     found: str | None = await env.db.prepare(_FIND).bind(folded).first("account_id")
     return found
+
+
+async def username_of(env: Env, account_id: str) -> str:
+    """Return the username of an account, or "" when it signs in by other ways alone."""
+    found: str | None = await env.db.prepare(_NAME).bind(account_id).first("subject")
+    return found or ""
+
+
+async def find_account(env: Env, typed: str) -> str | None:
+    """Return the account that *typed* names, a username or an account id, unless it is disabled."""
+    if _ACCOUNT_ID.fullmatch(typed):
+        found: str | None = await env.db.prepare(_EXISTS).bind(typed).first("id")
+        return found
+    try:
+        folded = fold(typed)
+    except ValueError:
+        return None
+    return await account_of(env, folded)

@@ -68,8 +68,12 @@ def _head(first: int, length: int) -> bytes:
 async def connect(raw: web.Request, response: Response) -> web.StreamResponse:
     """Answer the upgrade *raw* and pass messages both ways until one side closes."""
     end: LocalSocket = response.web_socket
+    protocol = response.headers.pop("Sec-WebSocket-Protocol", None)
     socket = _Socket(
-        heartbeat=_HEARTBEAT_SECONDS, max_msg_size=response.max_message_bytes, compress=False
+        heartbeat=_HEARTBEAT_SECONDS,
+        max_msg_size=response.max_message_bytes,
+        compress=False,
+        protocols=() if protocol is None else (protocol,),
     )
     socket.headers.update(response.headers)
     try:

@@ -1,0 +1,1 @@
+"""The Signal relay: ciphertext from inbox to inbox over WebSockets, and the keys that begin it."""

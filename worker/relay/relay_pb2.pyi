@@ -173,14 +173,16 @@ class KeysLow(_message.Message):
     def __init__(self, left: _Optional[int] = ...) -> None: ...
 
 class IdentityChanged(_message.Message):
-    __slots__ = ("user", "username", "at_ms")
+    __slots__ = ("id", "user", "username", "at_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
     user: str
     username: str
     at_ms: int
-    def __init__(self, user: _Optional[str] = ..., username: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[bytes] = ..., user: _Optional[str] = ..., username: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class Pong(_message.Message):
     __slots__ = ()

@@ -1,0 +1,353 @@
+"""
+Inbox: the actor of one account (its name is the account id); durable, and asleep most of the time.
+
+It holds the account's sockets, sends for them, and keeps what others send to the account until it
+is taken. A message is stored first, in a transaction of its own; then its sender hears so and it is
+pushed; when the network has taken it, it is removed. docs/relay.md is the contract.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from durable.contract import AlarmInfo, DurableObject, ObjectContext
+from worker.env import Env
+from worker.limits import (
+    RELAY_ACK_IDS,
+    RELAY_CHUNK_BYTES,
+    RELAY_CHUNK_MESSAGES,
+    RELAY_FETCH_BYTES,
+    RELAY_HINT_SECONDS,
+    RELAY_INBOX_MESSAGES,
+    RELAY_LIST,
+    RELAY_REMEMBER_MS,
+)
+from worker.relay.inbox_store import REPEATABLE, InboxStore
+from worker.relay.model import (
+    ID_BYTES,
+    Ack,
+    Acked,
+    Action,
+    Delivery,
+    Fetch,
+    Fetched,
+    FrameError,
+    IdentityChanged,
+    KeysLow,
+    ListInbox,
+    Listing,
+    Message,
+    Ping,
+    Pong,
+    Refused,
+    Send,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+)
+from worker.relay.sending import Sending
+from worker.relay.session import (
+    ACCOUNT_GONE,
+    IDENTITY_CHANGED,
+    SESSION_ENDED,
+    TOKEN_EXPIRED,
+    TOO_LARGE,
+    WRONG_TYPE,
+    Session,
+)
+from worker.relay.sessions import Sessions
+from worker.web import Request, Response
+
+# How long to look away when a slow reader holds things up, in seconds.
+_PATIENCE: Final = 0.02
+# Bytes of a frame beside its ciphertext, which JSON makes a third longer.
+_FRAME_OVERHEAD: Final = 4096
+
+_Handler = Callable[["Inbox", Session, int, Any, int], Coroutine[Any, Any, None]]
+
+
+class Inbox(DurableObject):
+    """One account: its sockets, what it sends, what waits for it."""
+
+    env: Env
+
+    def __init__(self, ctx: ObjectContext, env: Env) -> None:
+        super().__init__(ctx, env)
+        self._store = InboxStore(ctx.storage, env.now_ms())
+        self._sessions = Sessions(ctx, env)
+        self._sending = Sending(env, ctx.id.name or "", ctx.wait_until)
+        self._frame_bytes = env.settings.relay_max_bytes * 4 // 3 + _FRAME_OVERHEAD
+        self._alarm_ms: int | None = None
+        self._is_delivering = False
+        self._keys_left: int | None = None
+
+    # -- the socket ----------------------------------------------------------------------------
+
+    async def fetch(self, request: Request) -> Response:
+        """Accept a socket for the principal that the door has put into the query."""
+        now_ms = self.env.now_ms()
+        said = request.query
+        client, server = self.env.tools.socket_pair()
+        until_ms = int(said["until_ms"])
+        self.ctx.accept_web_socket(server)
+        seconds = max(0, until_ms - now_ms) / 1000
+        kept = {
+            "sid": said["sid"],
+            "until_ms": until_ms,
+            "name": said["name"],
+            "ack": said["ack"] == "1",
+            "json": said["json"] == "1",
+            "spared": said["spared"] == "1",
+            "timer": server.close_after(seconds, TOKEN_EXPIRED, "The token has expired."),
+            "sub": False,
+            "cursor": 0,
+        }
+        session = Session(server, kept)
+        session.keep()
+        self._sessions.add(session)
+        if not kept["timer"]:
+            await self._ring_by(until_ms)
+        return Response.websocket(
+            client, protocol=said["protocol"], max_message_bytes=self._frame_bytes
+        )
+
+    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+        """Take one frame."""
+        session = self._sessions.get(ws)
+        if session is None:
+            return  # it was ended, and what it had sent before that is of no use
+        now_ms = self.env.now_ms()
+        await self._sessions.check_one(session, now_ms)
+        if not session.has_room:
+            await self._until_room(session)
+        if not session.is_open:
+            return
+        if not isinstance(message, session.frames.frame_type):
+            self._sessions.end(session, WRONG_TYPE, "Protobuf is sent as binary, JSON as text.")
+        elif len(message) > self._frame_bytes:
+            self._sessions.end(session, TOO_LARGE, "The frame is too large.")
+        else:
+            await self._take(session, message, now_ms)
+
+    async def _take(self, session: Session, frame: str | bytes, now_ms: int) -> None:
+        seq = 0
+        try:
+            seq, action = session.frames.decode(frame)
+            if type(action) is Send:
+                await self._sending.take(session, seq, action, now_ms)
+            else:
+                await _HANDLERS[type(action)](self, session, seq, action, now_ms)
+        except FrameError as refused:
+            session.tell(refused.seq, Refused(refused.code, refused.detail))
+        except Exception as error:
+            self.env.log.error("relay_frame_failed", error)
+            session.tell(seq, Refused("unavailable", "It did not work; try again.", 1000))
+
+    async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+        """Forget the socket; what it had not taken stays for the next."""
+        self._sessions.drop(ws)
+
+    async def web_socket_error(self, ws: Any, error: Exception) -> None:
+        """Forget the socket."""
+        self._sessions.drop(ws)
+
+    async def _until_room(self, session: Session) -> None:
+        """Read nothing more from a peer that does not read: TCP then holds it up."""
+        while session.is_open and not session.has_room:
+            await self.env.tools.pause(_PATIENCE)
+
+    # -- actions ---------------------------------------------------------------------------------
+
+    async def _list(self, session: Session, seq: int, asked: ListInbox, now_ms: int) -> None:
+        self._store.expire(now_ms)
+        limit = min(asked.limit or RELAY_LIST, RELAY_LIST)
+        found = self._store.page(asked.after, limit)
+        session.tell(seq, Listing(found, len(self._store)))
+
+    async def _fetch(self, session: Session, seq: int, asked: Fetch, now_ms: int) -> None:
+        self._store.expire(now_ms)
+        left = min(asked.limit or RELAY_INBOX_MESSAGES, RELAY_INBOX_MESSAGES)
+        delivered, room = 0, RELAY_FETCH_BYTES
+        # What comes while a slow reader reads is for the next fetch.
+        upto = self._store.last
+        while delivered < left and room > 0 and session.cursor < upto and session.is_open:
+            if not session.has_room:
+                await self._until_room(session)
+                continue
+            count = min(RELAY_CHUNK_MESSAGES, left - delivered)
+            found = self._store.read(session.cursor, count, min(RELAY_CHUNK_BYTES, room))
+            if not found:
+                break
+            session.deliver(found)
+            delivered += len(found)
+            room -= sum(len(o.event.ciphertext) for o in found if isinstance(o.event, Message))
+        session.tell(seq, Fetched(delivered, self._store.behind(session.cursor)))
+        self._go_on()
+
+    async def _subscribe(self, session: Session, seq: int, asked: Subscribe, now_ms: int) -> None:
+        self._store.expire(now_ms)
+        session.subscribed = True
+        session.keep(sub=True)
+        session.tell(seq, Subscribed(True, self._store.behind(session.cursor)))
+        self._go_on()
+
+    async def _unsubscribe(
+        self, session: Session, seq: int, asked: Unsubscribe, now_ms: int
+    ) -> None:
+        session.subscribed = False
+        session.keep(sub=False)
+        session.tell(seq, Subscribed(False))
+
+    async def _ack(self, session: Session, seq: int, asked: Ack, now_ms: int) -> None:
+        if len(asked.ids) > RELAY_ACK_IDS:
+            raise FrameError("bad_frame", f"At most {RELAY_ACK_IDS} ids at a time.", seq)
+        removed = self._store.remove(asked.ids)
+        session.tell(seq, Acked(removed))
+        self._go_on()
+
+    async def _ping(self, session: Session, seq: int, asked: Ping, now_ms: int) -> None:
+        session.tell(seq, Pong())
+
+    # -- what others put in ----------------------------------------------------------------------
+
+    async def deliver(
+        self, sender: str, sender_name: str, ids: bytes, bodies: list[bytes]
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """
+        Store messages of one sender; *ids* are 16 bytes each, one after the other.
+
+        Returns the time at which they were accepted, and position and earlier time of those that
+        had been accepted before. When it returns, they are durable.
+        """
+        now_ms = self.env.now_ms()
+        await self._sessions.check(now_ms)
+        known: list[tuple[int, int]] = []
+        fresh: dict[bytes, Delivery] = {}
+        for position, body in enumerate(bodies):
+            id_ = ids[position * ID_BYTES : (position + 1) * ID_BYTES]
+            if id_[0] & REPEATABLE:
+                before = now_ms if id_ in fresh else self._store.accepted_at(id_)
+                if before is not None:
+                    known.append((position, before))
+                    continue
+            fresh[id_] = Message(id_, sender, sender_name, now_ms, body)
+        await self._put(list(fresh.values()), now_ms)
+        return now_ms, known
+
+    async def tell_identity_changed(self, user: str, username: str) -> None:
+        """Somebody whom this account wrote to has a new identity key; kept like a message."""
+        now_ms = self.env.now_ms()
+        made = self.env.tools.random_bytes(ID_BYTES)
+        id_ = bytes((made[0] & ~REPEATABLE,)) + made[1:]
+        await self._put([IdentityChanged(id_, user, username, now_ms)], now_ms)
+
+    async def _put(self, events: list[Delivery], now_ms: int) -> None:
+        if not events:
+            return
+        self._store.expire(now_ms)
+        added = self._store.add(events)
+        self._sessions.push(added, self._store)
+        self._go_on()
+        await self._ring_by(now_ms + RELAY_REMEMBER_MS)
+
+    # -- pushing and removing ----------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Let deliveries go on beside the events, if there are any and they do not already."""
+        if not self._is_delivering and self._sessions.are_listening:
+            self._is_delivering = True
+            self.ctx.wait_until(self._deliver())
+
+    async def _deliver(self) -> None:
+        try:
+            is_left = is_done = True
+            while is_left:
+                # A turn of the loop at least: what was just stored and sent is let out by then.
+                await self.env.tools.pause(0 if is_done else _PATIENCE)
+                is_left, is_done = self._sessions.step(self._store)
+        finally:
+            self._is_delivering = False
+        self._sessions.keep_places()
+
+    # -- the clock ---------------------------------------------------------------------------------
+
+    async def _ring_by(self, when_ms: int) -> None:
+        """See to it that the alarm rings at *when_ms* or before."""
+        if self._alarm_ms is None:
+            self._alarm_ms = await self.ctx.storage.get_alarm()
+        if self._alarm_ms is None or self._alarm_ms > when_ms:
+            self._alarm_ms = when_ms
+            await self.ctx.storage.set_alarm(when_ms)
+
+    async def alarm(self, info: AlarmInfo) -> None:
+        """Remove what is too old; when nothing is left, leave nothing."""
+        now_ms = self.env.now_ms()
+        self._alarm_ms = None
+        await self._sessions.check(now_ms)
+        self._store.expire(now_ms)
+        self._store.forget(now_ms)
+        if self._store.is_empty:
+            await self.ctx.storage.delete_all()
+            self._store.emptied()
+        due = [self._store.due_ms(), self._sessions.next_end_ms()]
+        if times := [one for one in due if one is not None]:
+            await self._ring_by(max(min(times), now_ms + 1000))
+
+    # -- for other parts of the Worker -----------------------------------------------------------
+
+    async def keys_low(self, left: int) -> None:
+        """Tell open sockets that *left* one-time prekeys are left; nothing is kept of it."""
+        if len(self._sessions) and self._keys_left is None:
+            self.ctx.wait_until(self._hint())
+        self._keys_left = left
+
+    async def _hint(self) -> None:
+        await self.env.tools.pause(RELAY_HINT_SECONDS)
+        left, self._keys_left = self._keys_left, None
+        for session in self._sessions:
+            session.tell(0, KeysLow(left or 0))
+
+    async def identity_changed(self, username: str, keep_session: str = "") -> int:
+        """
+        Drop what waits, because nobody can read it any more; return how many messages that were.
+
+        Their senders are told. Sockets end, but those of the session *keep_session*.
+        """
+        senders, dropped = self._store.senders(), len(self._store)
+        self._store.remove_all()
+        self._sessions.end_all(IDENTITY_CHANGED, "There is a new identity key.", keep_session)
+        for sender in senders:
+            try:
+                inbox = self.env.inbox.get_by_name(sender)
+                await inbox.call("tell_identity_changed", self.ctx.id.name or "", username)
+            except Exception as error:
+                self.env.log.error("relay_not_announced", error)
+        return dropped
+
+    async def session_ended(self, session_id: str) -> None:
+        """End the sockets of a session at once."""
+        for session in self._sessions:
+            if session.kept["sid"] == session_id:
+                self._sessions.end(session, SESSION_ENDED, "The session has ended.")
+
+    async def export(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return a page of what waits behind the place *after*, for the account's own export."""
+        found = self._store.read(after, RELAY_CHUNK_MESSAGES, RELAY_FETCH_BYTES)
+        return [{"place": one.seq, **one.event._asdict()} for one in found]
+
+    async def erase(self) -> None:
+        """Remove everything and end the sockets: the account goes."""
+        self._sessions.end_all(ACCOUNT_GONE, "The account was deleted.")
+        self._store.remove_all()
+        await self.ctx.storage.delete_all()
+        self._store = InboxStore(self.ctx.storage, self.env.now_ms())
+        self._alarm_ms = None
+
+
+_HANDLERS: Final[dict[type[Action], _Handler]] = {
+    ListInbox: Inbox._list,  # noqa: SLF001
+    Fetch: Inbox._fetch,  # noqa: SLF001
+    Subscribe: Inbox._subscribe,  # noqa: SLF001
+    Unsubscribe: Inbox._unsubscribe,  # noqa: SLF001
+    Ack: Inbox._ack,  # noqa: SLF001
+    Ping: Inbox._ping,  # noqa: SLF001
+}

@@ -1,0 +1,173 @@
+"""
+What an account's sockets send: recipients are looked up, messages of one turn travel together.
+
+Frames that arrive in one turn of the loop become one call of each recipient's inbox, so one
+transaction there; while it is under way the next ones gather. Every sender hears the outcomes in
+the order of its frames.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from worker.env import Env
+from worker.limits import (
+    RELAY_BATCH_BYTES,
+    RELAY_BATCH_MESSAGES,
+    RELAY_CLIENT_ID_CHARS,
+    RELAY_NAME_MS,
+    RELAY_NAMES,
+    RELAY_SEND,
+    RELAY_UNKNOWN_MS,
+)
+from worker.rate_limits import step_bucket
+from worker.relay.inbox_store import REPEATABLE
+from worker.relay.model import ID_BYTES, Refused, Send, Sent
+from worker.relay.session import Session
+from worker.usernames import find_account
+
+_UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
+_UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
+
+
+class _Frame(NamedTuple):
+    """One accepted frame: who waits for which answer, and where in the batch its message is."""
+
+    session: Session
+    seq: int
+    recipient: str
+    position: int
+
+
+class _Bodies:
+    """The messages of a batch for one recipient."""
+
+    __slots__ = ("bodies", "ids")
+
+    def __init__(self) -> None:
+        self.ids: list[bytes] = []
+        self.bodies: list[bytes] = []
+
+
+class Sending:
+    """The sending half of an inbox. *start* runs work that outlives the event that began it."""
+
+    def __init__(self, env: Env, account_id: str, start: Callable[[Any], None]) -> None:
+        self._env = env
+        self._account_id = account_id
+        self._start = start
+        self._name = ""
+        self._names: dict[str, tuple[str | None, int]] = {}
+        self._frames: list[_Frame] = []
+        self._batches: dict[str, _Bodies] = {}
+        self._bytes = 0
+        self._is_running = False
+        self._room: asyncio.Event | None = None
+        self._full_at = 0.0
+
+    async def take(self, session: Session, seq: int, send: Send, now_ms: int) -> None:
+        """Check one frame and put it into the next batch; returns when there is room for more."""
+        refused = self._refused(session, send, now_ms)
+        if refused is None:
+            found = self._names.get(send.to)
+            if found is None or found[1] <= now_ms:
+                found = await self._look_up(send.to, now_ms)
+            recipient = found[0]
+            if recipient is None:
+                refused = _UNKNOWN
+            else:
+                self._add(_Frame(session, seq, recipient, 0), send)
+        if refused is not None:
+            session.tell(seq, refused)
+        elif self._bytes > RELAY_BATCH_BYTES or len(self._frames) >= RELAY_BATCH_MESSAGES:
+            await self._wait_for_room()
+
+    def _refused(self, session: Session, send: Send, now_ms: int) -> Refused | None:
+        if not send.ciphertext:
+            return Refused("empty", "A message has at least one byte.")
+        if len(send.ciphertext) > self._env.settings.relay_max_bytes:
+            most = self._env.settings.relay_max_bytes
+            return Refused("too_large", f"A message may have at most {most} bytes.")
+        if len(send.client_id) > RELAY_CLIENT_ID_CHARS:
+            most = RELAY_CLIENT_ID_CHARS
+            return Refused("bad_frame", f"client_id has at most {most} characters.")
+        if not session.kept["spared"]:
+            # All sockets of the account send from here, so counting here counts them all.
+            wait, self._full_at = step_bucket(RELAY_SEND, self._full_at, now_ms / 1000)
+            if wait:
+                return Refused("rate_limited", "Too many messages.", int(wait * 1000) + 1)
+        return None
+
+    async def _look_up(self, to: str, now_ms: int) -> tuple[str | None, int]:
+        account_id = await find_account(self._env, to)
+        if len(self._names) >= RELAY_NAMES:
+            self._names.clear()
+        until = now_ms + (RELAY_UNKNOWN_MS if account_id is None else RELAY_NAME_MS)
+        found = self._names[to] = (account_id, until)
+        return found
+
+    def _add(self, frame: _Frame, send: Send) -> None:
+        batch = self._batches.get(frame.recipient)
+        if batch is None:
+            batch = self._batches[frame.recipient] = _Bodies()
+        self._frames.append(frame._replace(position=len(batch.ids)))
+        batch.ids.append(self._id_of(frame.recipient, send.client_id))
+        batch.bodies.append(send.ciphertext)
+        self._bytes += len(send.ciphertext)
+        self._name = frame.session.kept["name"]
+        if not self._is_running:
+            self._is_running = True
+            self._start(self._run())
+
+    def _id_of(self, recipient: str, client_id: str) -> bytes:
+        """
+        Return a new id; with a *client_id* always the same one, also after years.
+
+        So a repeat is recognised as long as the inbox remembers, and by the recipient for ever.
+        """
+        if not client_id:
+            made = self._env.tools.random_bytes(ID_BYTES)
+            return bytes((made[0] & ~REPEATABLE,)) + made[1:]
+        text = f"{self._account_id}\n{recipient}\n{client_id}"
+        made = hashlib.sha256(text.encode()).digest()[:ID_BYTES]
+        return bytes((made[0] | REPEATABLE,)) + made[1:]
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = asyncio.Event()
+        await self._room.wait()
+
+    async def _run(self) -> None:
+        try:
+            while self._frames:
+                frames, self._frames = self._frames, []
+                batches, self._batches = self._batches, {}
+                self._bytes = 0
+                if self._room is not None:
+                    self._room.set()
+                    self._room = None
+                if len(batches) == 1:
+                    [(recipient, batch)] = batches.items()
+                    outcomes = {recipient: await self._hand_over(recipient, batch)}
+                else:
+                    done = await asyncio.gather(*(self._hand_over(*one) for one in batches.items()))
+                    outcomes = dict(zip(batches, done, strict=True))
+                for frame in frames:
+                    frame.session.tell(frame.seq, outcomes[frame.recipient][frame.position])
+        finally:
+            self._is_running = False
+
+    async def _hand_over(self, recipient: str, batch: _Bodies) -> list[Sent | Refused]:
+        """Store a batch in its recipient's inbox; return what to tell about each message."""
+        try:
+            at_ms, known = await self._env.inbox.get_by_name(recipient).call(
+                "deliver", self._account_id, self._name, b"".join(batch.ids), batch.bodies
+            )
+        except Exception as error:
+            self._env.log.error("relay_not_stored", error)
+            return [_UNAVAILABLE] * len(batch.ids)
+        outcomes: list[Sent | Refused] = [Sent(id_, at_ms) for id_ in batch.ids]
+        for position, accepted_ms in known:
+            outcomes[position] = Sent(batch.ids[position], accepted_ms, duplicate=True)
+        return outcomes
