@@ -188,7 +188,8 @@ def make_app(
     if not env.settings.production:
         runs = console.crons if console is not None else RecordedCrons(worker)
         app.router.add_route("GET", _CRON_DOOR, _cron_door(runs, env))
-    app.router.add_route("*", "/{path:.*}", doors.door(None))
+    # Every other path, also one with a line break in it, which `.` would leave to aiohttp.
+    app.router.add_route("*", r"/{path:[\s\S]*}", doors.door(None))
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
+from worker.entry.library_log import LibraryLog
 from worker.entry.whole_response import SERVER
 from worker.env import Env
 from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, encode
@@ -73,13 +74,24 @@ class _Server(web.Server):
 class HostRunner(web.AppRunner):
     """`web.AppRunner` whose connections are `_Protocol`."""
 
-    __slots__ = ("_env",)
+    __slots__ = ("_env", "_libraries")
 
     def __init__(self, app: web.Application, env: Env, **options: Any) -> None:
         super().__init__(
             app, access_log=None, auto_decompress=False, handle_signals=False, **options
         )
         self._env = env
+        self._libraries = LibraryLog(env.log)
+
+    async def setup(self) -> None:
+        """Get ready to serve; from here on libraries log through us."""
+        self._libraries.attach()
+        await super().setup()
+
+    async def cleanup(self) -> None:
+        """Stop serving."""
+        await super().cleanup()
+        self._libraries.detach()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
