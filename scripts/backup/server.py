@@ -178,6 +178,8 @@ class Server:
                     if not answer.ok or answer.status >= 300:
                         raise await _refusal(answer)
                     return await read(answer)
+            except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch):
+                raise Unreachable("The server shows a certificate that is not trusted.") from None
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 reason = type(error).__name__
         raise Unreachable(f"The server did not answer after {_TRIES} tries ({reason}).")

@@ -182,6 +182,7 @@ def explained(error: "BackupError") -> CliError:
     }
     advice = {
         "not_set_up": " Run edgekeep backup init for a new identity, or edgekeep backup pull.",
+        "unreachable": " Is it running? Start it with: edgekeep dev",
         "identity_mismatch": " Say --take-remote-identity or --keep-local-identity.",
     }
     return CliError(f"{error}{advice.get(error.code, '')}", codes.get(error.code, REFUSED))

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from aiohttp import web
 
 from scripts.backup.keys import FLOOR
 from scripts.backup.machine import Home
 from tests.backup_client.conftest import account_token
 from tests.cli.conftest import Run, command, environment, run_edgekeep
-from tests.support.running_host import RunningHost
+from tests.support.running_host import SECRETS, RunningHost
 
 ACCOUNT = "0198c9d2-5a44-7cc1-9f0a-0d3d8f6d2a11"
 PASSWORD = b"a password for tests\n"
@@ -225,33 +224,25 @@ async def test_a_person_is_asked_twice_and_told_how_strong(say: Terminal, tmp_pa
     assert word not in slip[1] + done[1] + later[1]
 
 
-async def test_signing_in_asks_for_a_token_of_the_backup(tmp_path: Path) -> None:
-    """--username posts to /v1/sessions for the audience "backup" and uses what comes back."""
-    seen: list[object] = []
+async def test_signing_in_brings_a_token_of_the_backup(host: RunningHost, say: Terminal) -> None:
+    """--username signs in at /v1/sessions; a wrong account password is a refusal."""
+    account = {"username": "mira", "password": "the account's password"}
+    assert (await host.ask("POST", "/v1/users", json=account)).status == 201
+    words = [*say.words("status"), "--username", "mira"]
 
-    async def sessions(request: web.Request) -> web.Response:
-        seen.append(await request.json())
-        return web.json_response({"token": "the-token", "refresh_token": "r", "expires_at": "x"})
+    async def signing_in(password: str) -> Run:
+        return await asyncio.to_thread(run_edgekeep, *words, EDGEKEEP_ACCOUNT_PASSWORD=password)
 
-    async def backup(request: web.Request) -> web.Response:
-        seen.append(request.headers["Authorization"])
-        return web.Response(status=404)
+    done, wrong = await signing_in("the account's password"), await signing_in("not this one")
+    assert (done.returncode, "no backup" in done.stdout) == (0, True), done.stderr
+    assert wrong.returncode == 3
 
-    app = web.Application()
-    app.router.add_post("/v1/sessions", sessions)
-    app.router.add_route("HEAD", "/v1/backup", backup)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    words = ("backup", "status", "--home", str(tmp_path), "--url", url, "--username", "mira")
-    try:
-        done = await asyncio.to_thread(
-            run_edgekeep, *words, EDGEKEEP_ACCOUNT_PASSWORD="the account's"
-        )
-    finally:
-        await runner.cleanup()
 
-    asked = {"username": "mira", "password": "the account's", "audience": "backup"}
-    assert done.returncode == 0, done.stderr
-    assert seen == [asked, "Bearer the-token"]
+async def test_a_development_server_needs_no_sign_in(host: RunningHost, say: Terminal) -> None:
+    """--account makes a token with the keys of this machine's server, never in production."""
+    words = [*say.words("status"), "--account", ACCOUNT, "--state", str(say.place / "keys")]
+    made = await asyncio.to_thread(run_edgekeep, *words, **SECRETS)
+    refused = await asyncio.to_thread(run_edgekeep, *words, **SECRETS, ENVIRONMENT="production")
+
+    assert (made.returncode, "no backup" in made.stdout) == (0, True), made.stderr
+    assert refused.returncode == 2
