@@ -48,8 +48,6 @@ def test_a_page_is_fit_to_be_read(
     check_fits(page)
     shoot(page, f"{name}-light")
     page.emulate_media(color_scheme="dark")
-    # Colours change over a moment.
-    page.wait_for_timeout(200)
     check_contrast(page)
     shoot(page, f"{name}-dark")
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
