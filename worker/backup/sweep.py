@@ -17,8 +17,8 @@ DELETE FROM attachments WHERE id IN (SELECT id FROM attachments WHERE expires_at
 RETURNING object_key
 """
 _KNOWN = "SELECT object_key FROM attachments WHERE id IN (SELECT value FROM json_each(?))"
-# Later than any upload began.
-_END_OF_TIME_MS = 2**53
+# Later than any upload began, and the largest whole number that D1 binds.
+_END_OF_TIME_MS = 2**53 - 1
 
 # Given (account, last name) of keys, the keys of these that rows name.
 Named = Callable[[list[tuple[str, str]]], Awaitable[set[str]]]
