@@ -100,6 +100,17 @@ async def test_tricks_do_not_go_around_a_limit(tmp_path: Path) -> None:
             assert (await ask(host, target)).status == 404, target
 
 
+async def test_targets_without_a_path_are_answered_by_us(host: RunningHost) -> None:
+    """404 like any other, with a line in the log."""
+    targets = ("OPTIONS *", "CONNECT a.example:443", "GET http://a.example")
+    for target in targets:
+        connection = await connect(host.port)
+        await connection.send(f"{target} HTTP/1.1\r\nHost: a.example:443\r\n\r\n".encode())
+        assert_problem(await connection.answer(), 404, "not_found")
+        await connection.cut()
+    assert [one["route"] for one in host.requests_logged()] == ["(none)"] * len(targets)
+
+
 async def test_headers_cannot_name_another_path_or_method(tmp_path: Path) -> None:
     """What some servers obey: rewritten URLs and overridden methods."""
     async with running_host(tmp_path / "state", DOORS) as host:

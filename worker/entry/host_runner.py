@@ -9,12 +9,16 @@ log. Here such a request gets a problem document and one line without a word of 
 from typing import Any, ClassVar
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from yarl import URL
 
 from worker.entry.library_log import LibraryLog
 from worker.entry.whole_response import SERVER
 from worker.env import Env
 from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, encode
 from worker.safe_headers import safe_headers
+
+_NOWHERE = URL("/*")
 
 
 class _Protocol(web.RequestHandler):
@@ -98,4 +102,22 @@ class HostRunner(web.AppRunner):
         server.__class__ = _Server
         assert isinstance(server, _Server)
         server.protocol = type("_HostProtocol", (_Protocol,), {"__slots__": (), "env": self._env})
+        make = server.request_factory
+
+        def make_request(message: RawRequestMessage, *more: Any) -> web.BaseRequest:
+            return make(message if message.path[0] == "/" else _placed(message), *more)
+
+        server.request_factory = make_request
         return server
+
+
+def _placed(message: RawRequestMessage) -> RawRequestMessage:
+    """
+    Give a request whose target has no path one that nothing answers to.
+
+    `OPTIONS *`, CONNECT and the like would otherwise be answered by aiohttp, past log and limits.
+    """
+    url = message.url
+    if url.absolute and message.path.count("/") > 2 and message.method != "CONNECT":
+        return message
+    return message._replace(url=_NOWHERE)
