@@ -1,11 +1,13 @@
 """The console's imports: a file through the Worker's own door, live progress, reports."""
 
 import asyncio
+import contextvars
 import gzip
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
@@ -13,6 +15,8 @@ from aiohttp import ClientResponse
 from tests.support.console_visit import PROBES, Visitor, assert_tame, visit, words
 from tests.support.profiles import line, ndjson, profile
 from tests.support.running_host import Answer, RunningHost
+from worker.profiles import report as reports
+from worker.web import Headers, Request
 
 BOUNDARY = "----edgekeep-test"
 ID = "imp_20261121080000_a1b2c3"
@@ -141,6 +145,32 @@ async def test_progress_is_told_live_until_the_report(host: RunningHost) -> None
     assert events[-1]["profiles_stored"] == 2000
     assert f"Under way {ID}" in listing
     assert 'http-equiv="refresh"' in running
+
+
+async def test_a_watcher_that_comes_at_the_last_moment_harms_nobody(
+    host: RunningHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears the report that is just being kept, and the import ends well."""
+    keep_report = reports.keep_report
+    watchers = []
+
+    async def watch() -> None:
+        request = Request("GET", "/progress", "request_id=1", Headers({"Upgrade": "websocket"}))
+        answer = await host.env.import_room.get_by_name(ID).fetch(request)
+        # Not read: the room's end of it is closing while the room goes on.
+        watchers.append(answer.web_socket)
+
+    async def with_a_late_watcher(env: Any, made: dict[str, Any]) -> None:
+        # From outside the room, as another visitor would.
+        await asyncio.get_running_loop().create_task(watch(), context=contextvars.Context())
+        await keep_report(env, made)
+
+    monkeypatch.setattr(reports, "keep_report", with_a_late_watcher)
+
+    answer = await send(await visit(host, "/imports"), lines(["usr_aaaaaa"]), id=ID)
+
+    assert answer.status == 303
+    assert json.loads(await watchers[0].receive())["event"] == "report"
 
 
 async def test_a_watcher_that_leaves_lets_its_socket_go(host: RunningHost) -> None:

@@ -289,7 +289,8 @@ class ImportRoom(DurableObject):
     def _tell(self, message: dict[str, Any]) -> None:
         text = json.dumps(message)
         for socket in self.ctx.get_web_sockets():
-            socket.send(text)
+            if socket.ready_state == 1:  # not one that came late, has its report, and is closing
+                socket.send(text)
 
 
 _SHOWN = ("import_id", "state", "bytes_read", "lines_total", "lines_valid", "lines_invalid")
