@@ -10,6 +10,7 @@ from worker.accounts.model import Members, read_entry
 from worker.caller import Caller
 from worker.env import Env
 from worker.errors import Unauthorized
+from worker.limits import SIGN_IN_BYTES
 from worker.once import purge_spent
 from worker.sign_in_guard import guarded
 from worker.tokens import CHALLENGE, Audience
@@ -18,24 +19,30 @@ from worker.web import Request, Response
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]
 
 
-def _nothing(_env: Env, _account_id: str, _body: dict[str, Any]) -> tuple[()]:
+async def _nothing(_env: Env, _account_id: str, _body: dict[str, Any]) -> tuple[()]:
     return ()
 
 
-def register(audience: Audience, status: int, also: registration.Also = _nothing) -> Door:
+def register(
+    audience: Audience,
+    status: int,
+    also: registration.Also = _nothing,
+    body_bytes: int = SIGN_IN_BYTES,
+) -> Door:
     """
     Return a door that makes an account and signs it in, with a token for *audience*.
 
-    *also* is what another area makes with the account (the table of doors brings both together).
+    *also* is what another area makes with the account, from a body of at most *body_bytes* (the
+    table of doors brings both together).
     """
 
     async def door(request: Request, caller: Caller, env: Env) -> Response:
-        members = await Members.of(request)
+        members = await Members.of(request, limit=body_bytes)
         entry = read_entry(members, audience)
         if entry.cookies:
             cookies.check_origin(request, env)
         account_id = registration.new_account_id(env)
-        statements = also(env, account_id, members.body)
+        statements = await also(env, account_id, members.body)
         username, grant = await registration.register(env, entry, statements, account_id)
         return granted(env, grant, in_cookies=entry.cookies, status=status, username=username)
 

@@ -38,9 +38,11 @@ class Members:
         self._faults: list[Fault] = []
 
     @classmethod
-    async def of(cls, request: Request, *, needed: bool = True) -> "Members":
+    async def of(
+        cls, request: Request, *, needed: bool = True, limit: int = SIGN_IN_BYTES
+    ) -> "Members":
         """Read the body of *request*: a JSON object, or nothing unless it is *needed*."""
-        data = await request.read(SIGN_IN_BYTES)
+        data = await request.read(limit)
         if not data and not needed:
             return cls({})
         body = parse_json(data)

@@ -1,6 +1,6 @@
 """Registration with a username and a password."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from d1_schema.contract import D1Statement
@@ -14,7 +14,7 @@ from worker.usernames import RULE, fold
 
 # What another area makes with an account: statements of the same batch, from the account's id and
 # the body's members. It raises `BadRequest` for members that will not do.
-Also = Callable[[Env, str, dict[str, Any]], Sequence[D1Statement]]
+Also = Callable[[Env, str, dict[str, Any]], Awaitable[Sequence[D1Statement]]]
 
 
 async def register(
