@@ -69,6 +69,13 @@ def _entries(wire: Wire, query: ListQuery) -> Iterator[tuple[str, bool]]:
         # A lone surrogate is in no key.
         return
     lowest, after = query.first, _start(query)
+    begun = None if after.endswith(_HIGHEST) else query.group(after.encode())
+    if begun is not None:
+        # Servers differ in whether a group shows that the page begins inside of: ask.
+        group = begun.decode()
+        if _ask(wire, group, "", after, 1).keys and not _hidden(wire, group, is_group=True):
+            yield group, True
+        after = _past(group)
     passed = b""
     while True:
         asked = min(max(query.limit + 1, _AT_LEAST), MAX_LIST_KEYS)
@@ -103,23 +110,21 @@ def _ask(wire: Wire, prefix: str, delimiter: str, after: str, limit: int) -> Lis
 
 
 def _past(group: str) -> str:
-    """Return a text above every key under *group*."""
-    return group + _HIGHEST * ((MAX_KEY_BYTES - len(group.encode())) // 4 + 1)
+    """Return a text of a key's length above the keys under *group*."""
+    return group + _HIGHEST * ((MAX_KEY_BYTES - len(group.encode())) // 4)
 
 
 _RESERVED_END: Final = _past(RESERVED)
 
 
 def _start(query: ListQuery) -> str:
-    """Return the text the page begins after; it may lie a little below the place."""
-    places = []
-    if query.start_after is not None:
-        places.append(query.start_after.decode("utf-8", "replace"))
-    if query.cursor:
-        cursor = query.cursor.decode("utf-8", "replace")
-        is_group = bool(query.delimiter) and query.group(query.cursor) == query.cursor
-        places.append(_past(cursor) if is_group else cursor)
-    return max(places, key=str.encode, default="")
+    """Return the text the page begins after."""
+    start = "" if query.start_after is None else query.start_after.decode("utf-8", "replace")
+    if not query.cursor:
+        return start
+    group = query.group(query.cursor)
+    cursor = (group or query.cursor).decode("utf-8", "replace")
+    return max(start, cursor if group is None else _past(cursor), key=str.encode)
 
 
 def _hidden(wire: Wire, text: str, is_group: bool) -> bool:

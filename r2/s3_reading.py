@@ -51,12 +51,14 @@ class S3Source(BodySource):
 
     async def next_chunk(self) -> bytes:
         """Return the next 256 KiB. Raises R2Unavailable when the connection breaks."""
+        # What is read ahead counts when it is handed out, here.
         if self._closed or not self._left:
             return b""
-        coming = self._ahead or self._wire.submit(self._next)
+        coming = self._ahead or self._wire.submit(self._next, self._left)
         self._ahead = coming
         chunk = await self._wire.wait("get", coming)
-        self._ahead = self._wire.submit(self._next) if self._left else None
+        self._left -= len(chunk)
+        self._ahead = self._wire.submit(self._next, self._left) if self._left else None
         return chunk
 
     async def read_all(self) -> bytes:
@@ -66,12 +68,11 @@ class S3Source(BodySource):
             parts.append(chunk)
         return b"".join(parts)
 
-    def _next(self) -> bytes:
-        chunk = _read(self._response, min(CHUNK_BYTES, self._left))
+    def _next(self, left: int) -> bytes:
+        chunk = _read(self._response, min(CHUNK_BYTES, left))
         if not chunk:
             raise Unreachable("the body ended early")
-        self._left -= len(chunk)
-        if not self._left:
+        if len(chunk) == left:
             self._response.release_conn()
         return chunk
 

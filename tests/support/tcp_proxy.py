@@ -37,13 +37,10 @@ class Proxy:
         finally:
             for task in (up, down):
                 task.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
             for end in (writer, far_writer):
                 end.transport.abort()
                 end.close()
-            for end in (writer, far_writer):
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+            await asyncio.gather(up, down, return_exceptions=True)
 
     async def _pump(
         self,
@@ -80,6 +77,7 @@ async def proxy_to(target: int) -> AsyncIterator[Proxy]:
         proxy.running.add(task)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await task
+        writer.close()
         proxy.running.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
