@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 
+import jwt
+
 from tests.support.accounts import Person, bearer, later, post, sign_in, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
@@ -165,6 +167,11 @@ async def test_a_token_of_another_audience_lives_no_longer(host: RunningHost) ->
 
     assert answer.status == 200
     assert answer.json()["expires_at"] == person.grant["expires_at"]
+    ends = [
+        jwt.decode(token, options={"verify_signature": False})["exp"]
+        for token in (person.grant["token"], answer.json()["token"])
+    ]
+    assert ends[0] == ends[1]
     relay = Person(host, {"token": answer.json()["token"]})
     assert not await relay.is_in()
     refused = await relay.ask("POST", "/v1/tokens", json={"audience": "api"})
