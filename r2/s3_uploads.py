@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from r2.objects import ObjectMetadata, R2HttpMetadata, R2Object, R2UploadedPart
 from r2.s3_metadata import UPLOADS, Facts, headers_with_sidecar
 from r2.s3_objects import S3Objects
 from r2.s3_pieces import PIECE_BYTES, Budget, Piece, pieces
-from r2.s3_wire import Headers, Refused, Wire
+from r2.s3_wire import Headers, Refused, Unreachable, Wire
 from r2.streams import IncomingBody
 
 # Parts of one body on their way at once.
@@ -112,10 +112,13 @@ class Parts:
     async def _begin(self, view: memoryview) -> Future[StoredPart]:
         await self._drain(_IN_FLIGHT - 1)
         number = len(self._done) + len(self._running) + 1
-        step = self._objects.send_part
-        future = self._wire.submit(step, self._key, self._upload, number, view)
+        future = self._wire.submit(self._send, number, view)
         self._running.append((future, len(view)))
         return future
+
+    def _send(self, number: int, view: memoryview) -> StoredPart:
+        with _still_open():
+            return self._objects.send_part(self._key, self._upload, number, view)
 
     async def _drain(self, left: int) -> None:
         while len(self._running) > left:
@@ -126,10 +129,22 @@ class Parts:
         """Make the object, in a thread; False when *condition* does not hold."""
         if sidecar:
             self._objects.write_sidecar(self._key, facts)
-        self._kept = self._objects.complete(
-            self._key, self._upload, self._done, facts.version, condition
-        )
+        with _still_open():
+            self._kept = self._objects.complete(
+                self._key, self._upload, self._done, facts.version, condition
+            )
         return self._kept
+
+
+@contextlib.contextmanager
+def _still_open() -> Iterator[None]:
+    """Call it a failure of the server when an upload of ours is not there any more."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.status == 404:
+            raise Unreachable("it has lost an upload") from None
+        raise
 
 
 def _when_all_end(users: Sequence[Future[Any]], piece: Piece) -> None:
