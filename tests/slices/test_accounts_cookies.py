@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.accounts import PASSWORD, Page, later, open_page, set_cookies, sign_in, sign_up
 from tests.support.problems import assert_problem
+from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost
 
 _FOREIGN = ("https://evil.example", "null", "http://127.0.0.1:8788.evil.example", "", "HTTP://x")
@@ -174,3 +175,26 @@ async def test_a_stale_cookie_is_a_stranger_at_an_open_door(host: RunningHost) -
     odd = {"Cookie": "__Host-session=x; __Host-session; ;=;é=ü; __Host-refresh=%00"}
     assert (await host.get("/api/profiles/count", headers=odd)).status == 200
     assert (await host.ask("POST", "/v1/sessions/refresh", headers=odd)).status == 401
+
+
+async def test_bytes_that_are_no_text_are_refused(host: RunningHost) -> None:
+    """In every header that carries a credential or its proof: 401 or 403, never a 500."""
+    await sign_up(host)
+    page = await open_page(host)
+    good = page.headers
+    for change, status in (
+        ({"X-CSRF-Token": "\xff\xfe"}, 403),
+        ({"Cookie": good["Cookie"].replace("__Host-csrf=", "__Host-csrf=\xff")}, 403),
+        ({"Cookie": "__Host-session=\xff"}, 401),
+        ({"Origin": "\xff"}, 403),
+        ({"Authorization": "Bearer \xff\xfe.\xff.\xff"}, 401),
+    ):
+        connection = await connect(host.port)
+        await connection.send(head("POST", "/v1/tokens", {**good, **change, "Content-Length": "0"}))
+        assert (await connection.answer()).status == status, change
+        await connection.cut()
+        fields = {"Cookie": "__Host-refresh=\xff\xff", "Content-Length": "0"}
+        connection = await connect(host.port)
+        await connection.send(head("POST", "/v1/sessions/refresh", fields))
+        assert (await connection.answer()).status == 401
+        await connection.cut()
