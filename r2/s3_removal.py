@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Final
 
-from r2.headers import to_milliseconds
 from r2.limits import UPLOAD_LIFETIME_SECONDS
 from r2.s3_listing import all_keys
 from r2.s3_metadata import SIDECARS, UPLOADS
 from r2.s3_objects import S3Objects
 from r2.s3_wire import Refused, Unreachable, Wire
-from r2.s3_xml import NotS3, read_text, read_uploads, write_delete
+from r2.s3_xml import NotS3, read_text, write_delete
 
 _LIFETIME_MS: Final = UPLOAD_LIFETIME_SECONDS * 1000
 # A sidecar is named when its upload begins, which may be open as long as uploads may.
@@ -55,26 +53,18 @@ def sweep(wire: Wire, objects: S3Objects, now: int) -> None:
 
     Stops quietly when the server does not answer, or the bucket closes.
     """
-    with suppress(Refused, Unreachable, NotS3, RuntimeError):
-        _drop_uploads(wire, objects, now - _LIFETIME_MS)
-    with suppress(Refused, Unreachable, NotS3, RuntimeError):
-        _drop_records(wire, now - _LIFETIME_MS)
-    with suppress(Refused, Unreachable, NotS3, RuntimeError):
+    with suppress(Refused, Unreachable, NotS3, RuntimeError, ValueError):
+        _drop_records(wire, objects, now - _LIFETIME_MS)
+    with suppress(Refused, Unreachable, NotS3, RuntimeError, ValueError):
         _drop_sidecars(wire, objects, now - _SIDECAR_MS)
 
 
-def _drop_uploads(wire: Wire, objects: S3Objects, before: int) -> None:
-    query = {"uploads": "", "encoding-type": "url", "max-uploads": "1000"}
-    for key, upload, begun in read_uploads(wire.request("GET", query=query).data):
-        with suppress(ValueError):
-            if to_milliseconds(datetime.fromisoformat(begun)) < before and not wire.closing:
-                objects.abort(key, upload)
-
-
-def _drop_records(wire: Wire, before: int) -> None:
+def _drop_records(wire: Wire, objects: S3Objects, before: int) -> None:
     for key in all_keys(wire, UPLOADS):
         if wire.closing or _moment(key) >= before:
             return
+        record = json.loads(wire.request("GET", key).data)
+        objects.abort(str(record.get("key", "")), str(record.get("upload", "")))
         _delete_one(wire, key)
 
 

@@ -71,20 +71,6 @@ def read_list(data: bytes) -> Listed:
     )
 
 
-def read_uploads(data: bytes) -> list[tuple[str, str, str]]:
-    """Return open uploads as (key, id, moment they began, ISO 8601). Raises NotS3."""
-    tree = _tree(data)
-    encoded = _optional(tree, "EncodingType") == "url"
-    return [
-        (
-            unquote_plus(fields.get("Key", "")) if encoded else fields.get("Key", ""),
-            fields.get("UploadId", ""),
-            fields.get("Initiated", ""),
-        )
-        for fields in _rows(tree, "Upload")
-    ]
-
-
 def write_parts(parts: Sequence[StoredPart]) -> bytes:
     """Return the document that completes an upload of *parts*."""
     root = ElementTree.Element("CompleteMultipartUpload", xmlns=_SPACE)
