@@ -10,7 +10,7 @@ Cloudflare's own runtime. The storage half of the contract is in `durable/storag
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -82,6 +82,10 @@ class WebSocket(Protocol):
         """Send *message* once earlier writes are durable. TypeError after `close`."""
         ...
 
+    def send_many(self, messages: Sequence[str | bytes]) -> None:
+        """`send` each of *messages*, in order; cheaper where many go out together."""
+        ...
+
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close. InvalidAccessError for 1004, 1005, 1006, 1015 and outside 1000 to 4999."""
         ...
@@ -93,9 +97,9 @@ class WebSocket(Protocol):
 
     def close_after(self, seconds: float, code: int, reason: str = "") -> bool:
         """
-        Close by itself after *seconds*, also while the object sleeps; a later call replaces it.
+        Close by itself after *seconds*, also while the object sleeps; the last call counts.
 
-        False where the platform has no such timer (Cloudflare): set an alarm there.
+        False where the platform cannot (Cloudflare): set an alarm there.
         """
         ...
 
@@ -160,10 +164,7 @@ class ObjectContext(ABC):
         """
         Answer each message equal to *request* with *response* without waking the object.
 
-        None switches it off.
-
-        Raises:
-            ValueError: a text is longer than 2048 bytes.
+        None switches it off. ValueError: a text is longer than 2048 bytes.
         """
 
     @abstractmethod
@@ -194,8 +195,8 @@ class ObjectStub(ABC):
     """
     A caller's handle on one object; calls made through one stub arrive in order.
 
-    A stub whose object was reset stays broken with that error; ask the namespace for a new
-    one. The object itself is created by the first call.
+    A stub whose object was reset stays broken with that error: ask for a new one. The object itself
+    is created by the first call.
     """
 
     id: ObjectId

@@ -1,5 +1,6 @@
 """The server end of a WebSocket at the edge, in the words of `durable.contract.WebSocket`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from durable.edge_values import from_stored, js_data, socket_errors
@@ -32,6 +33,11 @@ class EdgeSocket:
         """Send *message*; it leaves when earlier writes are durable. TypeError after `close`."""
         with socket_errors():
             self.js.send(js_data(_checked(message)))
+
+    def send_many(self, messages: Sequence[str | bytes]) -> None:
+        """Send each of *messages*."""
+        for message in messages:
+            self.send(message)
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close. InvalidAccessError for a code that may not be sent."""

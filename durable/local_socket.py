@@ -18,7 +18,7 @@ it, the socket is closed with 1013 and what waited is thrown away.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -116,20 +116,27 @@ class LocalSocket:
 
     def send(self, message: Message) -> None:
         """Send *message* once the actor's writes are durable. TypeError after `close`."""
+        self.send_many((message,))
+
+    def send_many(self, messages: Sequence[Message]) -> None:
+        """See `durable.contract.WebSocket.send_many`."""
         if self._called_close:
             raise TypeError("Can't call WebSocket send() after close().")
-        checked = check_message(message)
+        checked = list(map(check_message, messages))
         if not self._sent_close:
             self._out(checked)
 
-    def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """
-        Close this end; the second call does nothing.
+    def feed(self, message: Message) -> bool:
+        """`send` for the host; returns whether the object is behind, so that `writable` waits."""
+        peer = self._peer
+        if peer.owner is None or self._sent_close:
+            self.send(message)
+            return False
+        peer.owner.incoming(peer, message)
+        return peer.owner.is_behind(peer)
 
-        Raises:
-            InvalidAccessError: a code that may not be sent.
-            ValueError: the reason is longer than 123 bytes.
-        """
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close this end, once. InvalidAccessError: the code; ValueError: the reason's length."""
         check_close(code, reason)
         self._called_close = True
         self.echo_close(Closed(NO_CODE if code is None else code, reason))
@@ -151,7 +158,7 @@ class LocalSocket:
         self._stop_timer()
         if not self._sent_close:
             self._sent_close = True
-            self._out(closed)
+            self._out((closed,))
 
     def hang_up(self, code: int | None, reason: str = "") -> None:
         """End with what the network said; for the host, which cannot choose the code."""
@@ -206,9 +213,7 @@ class LocalSocket:
         """
         Keep *value* with this end, also while the object sleeps.
 
-        Raises:
-            DataCloneError: not plain data.
-            SocketStateError: longer than 16,384 bytes in its stored form.
+        DataCloneError: not plain data; SocketStateError: longer than 16,384 bytes as it is stored.
         """
         self._attachment = check_attachment(encode(value))
 
@@ -231,23 +236,26 @@ class LocalSocket:
         for item in early:
             owner.incoming(self, item)
 
-    def arrive(self, item: Message | Closed) -> None:
+    def arrive(self, items: Sequence[Message | Closed]) -> None:
         """Take what the other end sent."""
-        if isinstance(item, Closed) and (self._got_close or self._is_gone):
-            return
-        if self.owner is not None:
-            self.owner.incoming(self, item)
-            return
-        if self._queue and isinstance(self._queue[-1], Closed):
-            return
+        for item in items:
+            if isinstance(item, Closed) and (self._got_close or self._is_gone):
+                continue
+            if self.owner is not None:
+                self.owner.incoming(self, item)
+            elif not self._queue or not isinstance(self._queue[-1], Closed):
+                self._enqueue(item)
+        self._wake()
+
+    def _enqueue(self, item: Message | Closed) -> None:
         if not isinstance(item, Closed):
             is_full = self._waiting_bytes > MAX_WAITING_BYTES
             if is_full or len(self._queue) >= MAX_WAITING_MESSAGES:
-                self._give_up()
+                self._end_queue(SLOW)
+                self.cut(SLOW)
                 return
-            self._waiting_bytes += size_of(item)
+            self._waiting_bytes += len(item)
         self._queue.append(item)
-        self._wake()
 
     def note_close(self, closed: Closed) -> None:
         """The other end has closed, or is gone."""
@@ -259,30 +267,27 @@ class LocalSocket:
         """End both sides at once; *closed* is what the other end sees."""
         self._stop_timer()
         self._is_gone = True
-        self._peer.arrive(closed)
+        self._peer.arrive((closed,))
 
     @property
     def peer(self) -> "LocalSocket":
         """The other end."""
         return self._peer
 
-    def _out(self, item: Message | Closed) -> None:
+    def _out(self, items: Sequence[Message | Closed]) -> None:
         if self._is_gone:
             return  # nobody is there to hear it
         if self.owner is None:
-            self._peer.arrive(item)
+            self._peer.arrive(items)
             return
-        self._held_bytes += size_of(item)
-        if not self.owner.hold(partial(self._let_out, item)):
-            self._held_bytes -= size_of(item)
+        size = sum(map(size_of, items))
+        self._held_bytes += size
+        if not self.owner.hold(partial(self._let_out, items, size)):
+            self._held_bytes -= size
 
-    def _let_out(self, item: Message | Closed) -> None:
-        self._held_bytes -= size_of(item)
-        self._peer.arrive(item)
-
-    def _give_up(self) -> None:
-        self._end_queue(SLOW)
-        self.cut(SLOW)
+    def _let_out(self, items: Sequence[Message | Closed], size: int) -> None:
+        self._held_bytes -= size
+        self._peer.arrive(items)
 
     def _end_queue(self, closed: Closed) -> None:
         self._queue.clear()

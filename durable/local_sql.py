@@ -38,21 +38,23 @@ class LocalSql(SqlStorage):
         return cursor
 
     def exec_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        prepared = [[to_binding(value) for value in row] for row in rows]
-        if not prepared:
+        given = list(rows)
+        if not given:
             return
-        [statement, *others] = _checked(sql, len(prepared[0]))
+        [statement, *others] = _checked(sql, len(given[0]))
         if others or statement.names or not statement.writes:
             raise SqlError("exec_many takes one statement that writes, with plain parameters.")
-        if any(len(row) != statement.parameter_count for row in prepared):
+        if any(len(row) != statement.parameter_count for row in given):
             raise SqlError(_WRONG_COUNT)
+        # By columns, because of one column all values are of one kind, as a rule.
+        columns = [_bound_column(column) for column in zip(*given, strict=True)]
         writes = self._writes
         connection = writes.writer()
         authority = writes.file.authority
         assert authority is not None
         authority.is_lifted = False
         try:
-            connection.executemany(statement.text, prepared)
+            connection.executemany(statement.text, zip(*columns, strict=True))
         except sqlite3.Error as error:
             raise SqlError(sqlite_dialect.describe(error, authority)) from None
         finally:
@@ -108,6 +110,15 @@ def to_binding(value: Any) -> Any:
     if isinstance(value, int) and not -(2**53) < value < 2**53:
         raise TypeError("Cannot convert a BigInt value to a number")
     return sqlite_dialect.to_sqlite(value)
+
+
+def _bound_column(column: tuple[Any, ...]) -> Sequence[Any]:
+    kinds = set(map(type, column))
+    if kinds == {bytes} or (kinds == {str} and all(map(str.isascii, column))):
+        return column
+    if kinds == {int} and min(column) > -(2**53) and max(column) < 2**53:
+        return list(map(float, column))
+    return list(map(to_binding, column))
 
 
 def _checked(sql: str, count: int) -> Sequence[StatementText]:

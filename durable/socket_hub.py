@@ -26,8 +26,9 @@ TOO_LARGE: Final = (
     "WebSocket protocol error; protocolError.statusCode = 1009; "
     "protocolError.description = Message is too large"
 )
-_BEHIND: Final = 64
-"""More waiting messages than this make the sender wait (`LocalSocket.writable`)."""
+_BEHIND: Final = 256
+"""More waiting messages than this make the sender wait (`LocalSocket.writable`), or more bytes: """
+_BEHIND_BYTES: Final = 1024 * 1024
 
 _NOT_ACCEPTED: Final = (
     "you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket."
@@ -37,12 +38,27 @@ _NOT_ACCEPTED: Final = (
 class _Inbox:
     """What arrived on one socket and waits for the actor."""
 
-    __slots__ = ("is_busy", "items", "watchers")
+    __slots__ = ("bytes", "is_busy", "items", "watchers")
 
     def __init__(self) -> None:
         self.items: deque[Message | Closed | SocketStateError] = deque()
+        self.bytes = 0
         self.is_busy = False
         self.watchers: list[asyncio.Future[None]] = []
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that the sender should."""
+        return len(self.items) > _BEHIND or self.bytes > _BEHIND_BYTES
+
+    def take(self) -> Message | Closed | SocketStateError:
+        """Return the next, and let the sender go on when little is left."""
+        item = self.items.popleft()
+        if isinstance(item, (str, bytes)):
+            self.bytes -= len(item)
+        if self.watchers and not self.is_behind:
+            self.wake()
+        return item
 
     def wake(self) -> None:
         """Tell who waits for the actor to catch up."""
@@ -120,8 +136,11 @@ class SocketHub:
             ws.cut(Closed(1009, "Message is too large", was_clean=False))
             self._next(ws, inbox)
             return
+        else:
+            inbox.bytes += len(item)
         inbox.items.append(item)
-        self._next(ws, inbox)
+        if not inbox.is_busy:
+            self._next(ws, inbox)
 
     def hold(self, action: Callable[[], None]) -> bool:
         """Do *action* when what the object wrote is durable; False when it never will be."""
@@ -135,10 +154,15 @@ class SocketHub:
             instance.hold(action)
         return True
 
+    def is_behind(self, ws: LocalSocket) -> bool:
+        """Whether many messages of *ws* wait."""
+        inbox = self._inboxes.get(ws)
+        return inbox is not None and inbox.is_behind
+
     async def caught_up(self, ws: LocalSocket) -> None:
         """Wait until few messages of *ws* wait."""
         inbox = self._inboxes.get(ws)
-        while inbox is not None and len(inbox.items) > _BEHIND and ws in self._inboxes:
+        while inbox is not None and inbox.is_behind and ws in self._inboxes:
             watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             inbox.watchers.append(watcher)
             await watcher
@@ -149,7 +173,7 @@ class SocketHub:
             return False
         ws.auto_response_ms = self._cell.now_ms()
         if ws.ready_state != CLOSED:
-            ws.peer.arrive(pair[1])
+            ws.peer.arrive((pair[1],))
         return True
 
     def _next(self, ws: LocalSocket, inbox: _Inbox) -> None:
@@ -190,9 +214,7 @@ class SocketHub:
         turn = CURRENT_TURN.get()
         assert turn is not None
         while inbox.items:
-            item = inbox.items.popleft()
-            if inbox.watchers and len(inbox.items) <= _BEHIND:
-                inbox.wake()
+            item = inbox.take()
             try:
                 await _call(actor, ws, item)
             except Exception as error:

@@ -18,5 +18,8 @@ class SocketOwner(Protocol):
     def hold(self, action: Callable[[], None]) -> bool:
         """Do *action* when the object's writes are durable; False when they never will be."""
 
+    def is_behind(self, ws: "LocalSocket") -> bool:
+        """Whether many messages of *ws* wait for the object."""
+
     async def caught_up(self, ws: "LocalSocket") -> None:
         """Wait until few messages of *ws* wait for the object."""

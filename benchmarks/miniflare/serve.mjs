@@ -18,7 +18,10 @@ const miniflare = new Miniflare({
   kvPersist: join(state, "kv"),
   d1Databases: ["DB"],
   d1Persist: join(state, "d1"),
-  durableObjects: { COUNTER: { className: "Counter", useSQLite: true } },
+  durableObjects: {
+    COUNTER: { className: "Counter", useSQLite: true },
+    INBOX: { className: "Inbox", useSQLite: true },
+  },
   durableObjectsPersist: join(state, "do"),
 });
 

@@ -16,6 +16,41 @@ export class Counter {
   }
 }
 
+/** An inbox: messages are stored, answered, passed on to the readers, removed. */
+export class Inbox {
+  constructor(ctx) {
+    this.ctx = ctx;
+    this.sql = ctx.storage.sql;
+    this.sql.exec(
+      "CREATE TABLE IF NOT EXISTS messages (seq INTEGER PRIMARY KEY, at INTEGER, body BLOB)",
+    );
+  }
+
+  async fetch(request) {
+    const [client, server] = Object.values(new WebSocketPair());
+    this.ctx.acceptWebSocket(server, [new URL(request.url).searchParams.get("role")]);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  // Favourable to JavaScript: sender and recipient share one object, so nothing crosses between
+  // objects; no frame is parsed; the output gate holds both sends until the insert is durable.
+  async webSocketMessage(socket, message) {
+    const at = Date.now();
+    const { seq } = this.sql
+      .exec("INSERT INTO messages (at, body) VALUES (?, ?) RETURNING seq", at, message)
+      .one();
+    for (const reader of this.ctx.getWebSockets("reader")) reader.send(message);
+    socket.send(OK);
+    this.sql.exec("DELETE FROM messages WHERE seq = ?", seq);
+  }
+
+  async webSocketClose(socket, code) {
+    socket.close(code === 1005 || code === 1006 ? 1000 : code);
+  }
+}
+
+const OK = new Uint8Array(34);
+
 async function item(url, env) {
   const text = await env.PROFILES_KV.get(`profile:${url.searchParams.get("id")}`);
   if (text === null) return new Response("not found", { status: 404 });
@@ -69,6 +104,8 @@ export default {
         return writeRow(url, request, env);
       case "POST /bench/counter":
         return count(url, request, env);
+      case "GET /bench/relay":
+        return env.INBOX.get(env.INBOX.idFromName(url.searchParams.get("inbox"))).fetch(request);
       case "GET /healthz":
         return ready(env);
       default:

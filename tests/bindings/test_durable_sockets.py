@@ -330,7 +330,7 @@ async def test_a_reader_that_does_not_read_is_cut(world: World, count: int, size
 async def test_a_sender_waits_while_the_object_is_behind(world: World) -> None:
     """`writable` holds the host back until the actor has caught up."""
     a = await connect(world, "a")
-    for _ in range(200):
+    for _ in range(400):
         a.send("slow")
     waiting = asyncio.ensure_future(a.writable())
     await asyncio.sleep(0.02)

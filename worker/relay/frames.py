@@ -24,6 +24,9 @@ class Frames(Protocol):
     def encode(self, seq: int, event: Event) -> str | bytes:
         """Return the frame of *event*."""
 
+    def answers(self, answers: Iterable[tuple[int, Event]]) -> Sequence[str | bytes]:
+        """Return the frame of each seq and event."""
+
     def deliveries(self, events: Iterable[Delivery]) -> Sequence[str | bytes]:
         """Return a frame for each of *events*, with seq 0."""
 

@@ -131,6 +131,10 @@ class JsonFrames:
         name = _EVENTS[type(event)]
         return json.dumps({**answered, name: _shown(event)}, separators=(",", ":"))
 
+    def answers(self, answers: Iterable[tuple[int, Event]]) -> list[str]:
+        """See `Frames.answers`."""
+        return [self.encode(seq, event) for seq, event in answers]
+
     def deliveries(self, events: Iterable[Delivery]) -> list[str]:
         """See `Frames.deliveries`."""
         return [self.encode(0, event) for event in events]

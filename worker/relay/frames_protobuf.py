@@ -86,9 +86,23 @@ class ProtobufFrames:
         frame: bytes = pb.ServerFrame(seq=seq, **{name: message(event)}).SerializeToString()
         return frame
 
+    def answers(self, answers: Iterable[tuple[int, Event]]) -> list[bytes]:
+        """See `Frames.answers`."""
+        # One frame is filled anew for each: building one costs three times as much.
+        frame = pb.ServerFrame()
+        filled = frame.sent
+        made: list[bytes] = []
+        for seq, event in answers:
+            if type(event) is not Sent:
+                made.append(self.encode(seq, event))
+                continue
+            frame.seq = seq
+            filled.id, filled.at_ms, filled.duplicate = event
+            made.append(frame.SerializeToString())
+        return made
+
     def deliveries(self, events: Iterable[Delivery]) -> list[bytes]:
         """See `Frames.deliveries`."""
-        # One frame is filled anew for each message: building one costs three times as much.
         frame = pb.ServerFrame()
         filled = frame.message
         made: list[bytes] = []

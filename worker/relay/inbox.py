@@ -6,44 +6,28 @@ is taken. A message is stored first, in a transaction of its own; then its sende
 pushed; when the network has taken it, it is removed. docs/relay.md is the contract.
 """
 
-from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from worker.env import Env
 from worker.limits import (
-    RELAY_ACK_IDS,
-    RELAY_CHUNK_BYTES,
     RELAY_CHUNK_MESSAGES,
     RELAY_FETCH_BYTES,
     RELAY_HINT_SECONDS,
-    RELAY_INBOX_MESSAGES,
-    RELAY_LIST,
     RELAY_REMEMBER_MS,
 )
 from worker.relay.inbox_store import REPEATABLE, InboxStore
 from worker.relay.model import (
     ID_BYTES,
-    Ack,
-    Acked,
-    Action,
     Delivery,
-    Fetch,
-    Fetched,
     FrameError,
     IdentityChanged,
     KeysLow,
-    ListInbox,
-    Listing,
     Message,
-    Ping,
-    Pong,
     Refused,
     Send,
-    Subscribe,
-    Subscribed,
-    Unsubscribe,
 )
+from worker.relay.reading import PATIENCE, Reading
 from worker.relay.sending import Sending
 from worker.relay.session import (
     ACCOUNT_GONE,
@@ -57,12 +41,8 @@ from worker.relay.session import (
 from worker.relay.sessions import Sessions
 from worker.web import Request, Response
 
-# How long to look away when a slow reader holds things up, in seconds.
-_PATIENCE: Final = 0.02
 # Bytes of a frame beside its ciphertext, which JSON makes a third longer.
 _FRAME_OVERHEAD: Final = 4096
-
-_Handler = Callable[["Inbox", Session, int, Any, int], Coroutine[Any, Any, None]]
 
 
 class Inbox(DurableObject):
@@ -75,6 +55,7 @@ class Inbox(DurableObject):
         self._store = InboxStore(ctx.storage, env.now_ms())
         self._sessions = Sessions(ctx, env)
         self._sending = Sending(env, ctx.id.name or "", ctx.wait_until)
+        self._reading = Reading(env, self._store, self._go_on)
         self._frame_bytes = env.settings.relay_max_bytes * 4 // 3 + _FRAME_OVERHEAD
         self._alarm_ms: int | None = None
         self._is_delivering = False
@@ -116,9 +97,10 @@ class Inbox(DurableObject):
         if session is None:
             return  # it was ended, and what it had sent before that is of no use
         now_ms = self.env.now_ms()
-        await self._sessions.check_one(session, now_ms)
-        if not session.has_room:
-            await self._until_room(session)
+        if self._sessions.is_check_due(session, now_ms):
+            await self._sessions.check(now_ms)
+        if session.is_flooded:
+            await self._reading.until_room(session)
         if not session.is_open:
             return
         if not isinstance(message, session.frames.frame_type):
@@ -135,7 +117,7 @@ class Inbox(DurableObject):
             if type(action) is Send:
                 await self._sending.take(session, seq, action, now_ms)
             else:
-                await _HANDLERS[type(action)](self, session, seq, action, now_ms)
+                await self._reading.take(session, seq, action)
         except FrameError as refused:
             session.tell(refused.seq, Refused(refused.code, refused.detail))
         except Exception as error:
@@ -149,63 +131,6 @@ class Inbox(DurableObject):
     async def web_socket_error(self, ws: Any, error: Exception) -> None:
         """Forget the socket."""
         self._sessions.drop(ws)
-
-    async def _until_room(self, session: Session) -> None:
-        """Read nothing more from a peer that does not read: TCP then holds it up."""
-        while session.is_open and not session.has_room:
-            await self.env.tools.pause(_PATIENCE)
-
-    # -- actions ---------------------------------------------------------------------------------
-
-    async def _list(self, session: Session, seq: int, asked: ListInbox, now_ms: int) -> None:
-        self._store.expire(now_ms)
-        limit = min(asked.limit or RELAY_LIST, RELAY_LIST)
-        found = self._store.page(asked.after, limit)
-        session.tell(seq, Listing(found, len(self._store)))
-
-    async def _fetch(self, session: Session, seq: int, asked: Fetch, now_ms: int) -> None:
-        self._store.expire(now_ms)
-        left = min(asked.limit or RELAY_INBOX_MESSAGES, RELAY_INBOX_MESSAGES)
-        delivered, room = 0, RELAY_FETCH_BYTES
-        # What comes while a slow reader reads is for the next fetch.
-        upto = self._store.last
-        while delivered < left and room > 0 and session.cursor < upto and session.is_open:
-            if not session.has_room:
-                await self._until_room(session)
-                continue
-            count = min(RELAY_CHUNK_MESSAGES, left - delivered)
-            found = self._store.read(session.cursor, count, min(RELAY_CHUNK_BYTES, room))
-            if not found:
-                break
-            session.deliver(found)
-            delivered += len(found)
-            room -= sum(len(o.event.ciphertext) for o in found if isinstance(o.event, Message))
-        session.tell(seq, Fetched(delivered, self._store.behind(session.cursor)))
-        self._go_on()
-
-    async def _subscribe(self, session: Session, seq: int, asked: Subscribe, now_ms: int) -> None:
-        self._store.expire(now_ms)
-        session.subscribed = True
-        session.keep(sub=True)
-        session.tell(seq, Subscribed(True, self._store.behind(session.cursor)))
-        self._go_on()
-
-    async def _unsubscribe(
-        self, session: Session, seq: int, asked: Unsubscribe, now_ms: int
-    ) -> None:
-        session.subscribed = False
-        session.keep(sub=False)
-        session.tell(seq, Subscribed(False))
-
-    async def _ack(self, session: Session, seq: int, asked: Ack, now_ms: int) -> None:
-        if len(asked.ids) > RELAY_ACK_IDS:
-            raise FrameError("bad_frame", f"At most {RELAY_ACK_IDS} ids at a time.", seq)
-        removed = self._store.remove(asked.ids)
-        session.tell(seq, Acked(removed))
-        self._go_on()
-
-    async def _ping(self, session: Session, seq: int, asked: Ping, now_ms: int) -> None:
-        session.tell(seq, Pong())
 
     # -- what others put in ----------------------------------------------------------------------
 
@@ -262,7 +187,7 @@ class Inbox(DurableObject):
             is_left = is_done = True
             while is_left:
                 # A turn of the loop at least: what was just stored and sent is let out by then.
-                await self.env.tools.pause(0 if is_done else _PATIENCE)
+                await self.env.tools.pause(0 if is_done else PATIENCE)
                 is_left, is_done = self._sessions.step(self._store)
         finally:
             self._is_delivering = False
@@ -337,17 +262,6 @@ class Inbox(DurableObject):
     async def erase(self) -> None:
         """Remove everything and end the sockets: the account goes."""
         self._sessions.end_all(ACCOUNT_GONE, "The account was deleted.")
-        self._store.remove_all()
         await self.ctx.storage.delete_all()
-        self._store = InboxStore(self.ctx.storage, self.env.now_ms())
+        self._store.emptied()
         self._alarm_ms = None
-
-
-_HANDLERS: Final[dict[type[Action], _Handler]] = {
-    ListInbox: Inbox._list,  # noqa: SLF001
-    Fetch: Inbox._fetch,  # noqa: SLF001
-    Subscribe: Inbox._subscribe,  # noqa: SLF001
-    Unsubscribe: Inbox._unsubscribe,  # noqa: SLF001
-    Ack: Inbox._ack,  # noqa: SLF001
-    Ping: Inbox._ping,  # noqa: SLF001
-}

@@ -223,8 +223,11 @@ class InboxStore:
         return min(due, default=None)
 
     def emptied(self) -> None:
-        """Note that `delete_all` took the tables."""
+        """Note that `delete_all` took everything."""
         self._is_made = False
+        self._queued.clear()
+        self._remembered.clear()
+        self._rows.clear()
 
 
 def _row(one: Waiting) -> tuple[int, bytes, int, str, str, int, bytes]:

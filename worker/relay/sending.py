@@ -23,7 +23,7 @@ from worker.limits import (
 )
 from worker.rate_limits import step_bucket
 from worker.relay.inbox_store import REPEATABLE
-from worker.relay.model import ID_BYTES, Refused, Send, Sent
+from worker.relay.model import ID_BYTES, Event, Refused, Send, Sent
 from worker.relay.session import Session
 from worker.usernames import find_account
 
@@ -58,6 +58,7 @@ class Sending:
         self._account_id = account_id
         self._start = start
         self._name = ""
+        self._dice = b""
         self._names: dict[str, tuple[str | None, int]] = {}
         self._frames: list[_Frame] = []
         self._batches: dict[str, _Bodies] = {}
@@ -127,7 +128,9 @@ class Sending:
         So a repeat is recognised as long as the inbox remembers, and by the recipient for ever.
         """
         if not client_id:
-            made = self._env.tools.random_bytes(ID_BYTES)
+            if len(self._dice) < ID_BYTES:
+                self._dice = self._env.tools.random_bytes(64 * ID_BYTES)
+            made, self._dice = self._dice[:ID_BYTES], self._dice[ID_BYTES:]
             return bytes((made[0] & ~REPEATABLE,)) + made[1:]
         text = f"{self._account_id}\n{recipient}\n{client_id}"
         made = hashlib.sha256(text.encode()).digest()[:ID_BYTES]
@@ -153,8 +156,12 @@ class Sending:
                 else:
                     done = await asyncio.gather(*(self._hand_over(*one) for one in batches.items()))
                     outcomes = dict(zip(batches, done, strict=True))
-                for frame in frames:
-                    frame.session.tell(frame.seq, outcomes[frame.recipient][frame.position])
+                answers: dict[Session, list[tuple[int, Event]]] = {}
+                for session, seq, recipient, position in frames:
+                    answer = seq, outcomes[recipient][position]
+                    answers.setdefault(session, []).append(answer)
+                for session, its in answers.items():
+                    session.tell_all(its)
         finally:
             self._is_running = False
 

@@ -29,7 +29,17 @@ class Session:
     (the token's end), name (the username), ack, json, spared (no rate limit), sub, cursor.
     """
 
-    __slots__ = ("_marks", "_sent_bytes", "cursor", "frames", "kept", "subscribed", "written", "ws")
+    __slots__ = (
+        "_looked_at",
+        "_marks",
+        "_sent_bytes",
+        "cursor",
+        "frames",
+        "kept",
+        "subscribed",
+        "written",
+        "ws",
+    )
 
     def __init__(self, ws: Any, kept: dict[str, Any]) -> None:
         self.ws = ws
@@ -41,6 +51,7 @@ class Session:
         self.written = self.cursor
         """The place of the last message that the network has taken."""
         self._sent_bytes = 0
+        self._looked_at = 0
         self._marks: deque[tuple[int, int]] = deque()
 
     @property
@@ -59,6 +70,14 @@ class Session:
         return int(self.ws.buffered_amount) < RELAY_BUFFER_BYTES
 
     @property
+    def is_flooded(self) -> bool:
+        """The same question turned round, asked for each frame: looks when much was sent since."""
+        if self._sent_bytes - self._looked_at < RELAY_BUFFER_BYTES // 4:
+            return False
+        self._looked_at = self._sent_bytes
+        return not self.has_room
+
+    @property
     def is_settled(self) -> bool:
         """Whether the network has taken all messages that were sent here."""
         return not self._marks
@@ -71,20 +90,24 @@ class Session:
     def tell(self, seq: int, event: Event) -> None:
         """Send one event, if the socket is still open."""
         if self.is_open:
-            self._send(self.frames.encode(seq, event))
+            self._send([self.frames.encode(seq, event)])
+
+    def tell_all(self, answers: Sequence[tuple[int, Event]]) -> None:
+        """Send events with their seqs, if the socket is still open."""
+        if self.is_open:
+            self._send(self.frames.answers(answers))
 
     def deliver(self, messages: Sequence[Waiting]) -> None:
         """Send *messages*, which follow on the last that was sent here."""
         if not messages or not self.is_open:
             return
-        for frame in self.frames.deliveries([one.event for one in messages]):
-            self._send(frame)
+        self._send(self.frames.deliveries([one.event for one in messages]))
         self.cursor = messages[-1].seq
         self._marks.append((self._sent_bytes, self.cursor))
 
-    def _send(self, frame: str | bytes) -> None:
-        self._sent_bytes += len(frame)
-        self.ws.send(frame)
+    def _send(self, frames: Sequence[str | bytes]) -> None:
+        self._sent_bytes += sum(map(len, frames))
+        self.ws.send_many(frames)
 
     def settle(self) -> bool:
         """Look how far the network got; True when it got further."""

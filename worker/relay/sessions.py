@@ -74,12 +74,10 @@ class Sessions:
             if await self._env.access.is_revoked(sid, self._env.db, now_ms / 1000):
                 self.end(session, SESSION_ENDED, "The session has ended.")
 
-    async def check_one(self, session: Session, now_ms: int) -> None:
-        """The same for one socket that is about to be served."""
-        if now_ms >= session.kept["until_ms"]:
-            self.end(session, TOKEN_EXPIRED, "The token has expired.")
-        elif not 0 <= now_ms - self._checked_ms < RELAY_CHECK_MS:
-            await self.check(now_ms)
+    def is_check_due(self, session: Session, now_ms: int) -> bool:
+        """Whether `check` has something to do before *session* is served."""
+        is_fresh = 0 <= now_ms - self._checked_ms < RELAY_CHECK_MS
+        return not is_fresh or now_ms >= session.kept["until_ms"]
 
     def next_end_ms(self) -> int | None:
         """When the first token expires of those sockets that do not close by themselves."""
