@@ -20,7 +20,7 @@ def add(verbs: Verbs) -> None:
     parser = verbs.add(
         "docs",
         _docs,
-        "Write docs/settings.md and docs/errors.md from the tables in the code, and what "
+        "Write docs/settings.md, errors.md and limits.md from the tables in the code, and what "
         "/openapi.json and /docs serve from openapi.yaml.",
         ["edgekeep docs", "edgekeep docs --check", "edgekeep docs --refresh-assets latest"],
     )
@@ -71,6 +71,7 @@ def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
         shipped / "page.html": render(document),
         checkout / "docs" / "settings.md": "\n".join(_settings()),
         checkout / "docs" / "errors.md": "\n".join(_errors()),
+        checkout / "docs" / "limits.md": "\n".join(_limits()),
     }
 
 
@@ -89,6 +90,38 @@ def _settings() -> Iterator[str]:
         kind = "secret" if row.secret else row.kind
         default = f"`{row.default}`" if row.default else "none"
         yield f"| `{row.name}` | {kind} | {default} | {row.help.replace('|', '&#124;')} |"
+    yield ""
+
+
+def _limits() -> Iterator[str]:
+    from worker.limits import GENERAL, RATE_LIMITS, SLOW_DOWNS
+    from worker.routes import ROUTES
+
+    yield "# Rate limits\n"
+    yield _MADE.format(source="worker/limits.py and worker/routes.py")
+    yield (
+        "Who asks too often gets 429 `rate_limited` with `Retry-After` (whole seconds).\n"
+        "`general` holds for every request, the others beside it for the doors they name. An\n"
+        "IPv6 address counts by its /64. The setting `RATE_LIMITS` switches all of this\n"
+        "([settings](settings.md)); what counts where, and behind which proxies, is told in\n"
+        "[security](security.md).\n"
+    )
+    yield "| Row | At once | For long | Counted by | Doors |\n|---|---|---|---|---|"
+    for row in RATE_LIMITS:
+        doors = [f"`{route.method} {route.path}`" for route in ROUTES if route.limit is row]
+        where = "all" if row is GENERAL else ", ".join(doors) or "none: messages of a socket"
+        yield f"| `{row.name}` | {row.burst} | {row.per_second:g} a second | {row.by} | {where} |"
+    yield "\n## Failed sign-ins\n"
+    yield (
+        "Each row counts failures; after the free ones the next try waits, each time twice as\n"
+        "long. Where a name signed in well before (30 days), only its failures there count.\n"
+    )
+    yield "| Row | Free | First wait | Longest wait | Forgets one every |\n|---|---|---|---|---|"
+    for slow in SLOW_DOWNS:
+        yield (
+            f"| `{slow.name}` | {slow.free} | {slow.first_wait:g} s | {slow.longest_wait:g} s | "
+            f"{slow.forget_seconds:g} s |"
+        )
     yield ""
 
 

@@ -24,7 +24,7 @@ def read(path: str) -> str:
 
 
 def test_generated_pages_are_current() -> None:
-    """docs/settings.md and docs/errors.md are what `edgekeep docs` would write."""
+    """docs/settings.md, errors.md and limits.md are what `edgekeep docs` would write."""
     for path, text in pages().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run edgekeep docs"
 
