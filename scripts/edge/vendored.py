@@ -26,6 +26,13 @@ class Wheel:
     left_out: tuple[str, ...] = ()
 
 
+_PROTOBUF_UNUSED: Final = (
+    *("any", "any_pb2", "api_pb2", "duration", "duration_pb2", "empty_pb2", "field_mask_pb2"),
+    *("json_enumvalue_options_pb2", "json_format", "json_options_pb2", "proto", "proto_builder"),
+    *("proto_json", "proto_text", "service_reflection", "source_context_pb2", "struct_pb2"),
+    *("timestamp", "timestamp_pb2", "type_pb2", "wrappers_pb2"),
+)
+
 WHEELS: Final = (
     Wheel(
         "fastjsonschema",
@@ -33,6 +40,22 @@ WHEELS: Final = (
         "fastjsonschema-2.22.3-py3-none-any.whl",
         "f670b443830b75aca3f00b75949efa20f4b2a80302ec7a21505c28dd54cffd43",
         ("fastjsonschema/__main__.py",),
+    ),
+    Wheel(
+        "protobuf",
+        "7.36.2",
+        "protobuf-7.36.2-py3-none-any.whl",
+        "bdb3a345d48db958e6ce1f18e508beb0cc981d64f24088427549c866cd039f1e",
+        # The compiler's side, the well-known types and the text and JSON forms: frames have none.
+        (
+            *(f"google/protobuf/{name}.py" for name in _PROTOBUF_UNUSED),
+            "google/protobuf/compiler/",
+            "google/protobuf/internal/testing_refleaks.py",
+            "google/protobuf/internal/json_format_benchmark.py",
+            "google/protobuf/internal/message_benchmark.py",
+            "google/protobuf/pyext/cpp_message.py",
+            "google/protobuf/util/",
+        ),
     ),
     Wheel(
         "pyjwt",
@@ -92,6 +115,8 @@ def _fetch(wheel: Wheel, cache: Path) -> Path:
 
 def _download(wheel: Wheel, cache: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    # The form in pure Python, also where there is one for this machine.
+    command += ["--platform", "any", "--implementation", "py", "--abi", "none"]
     command += ["--only-binary=:all:", "--dest", str(cache), f"{wheel.name}=={wheel.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0 or not (cache / wheel.file).is_file():
@@ -115,7 +140,7 @@ def _is_wanted(wheel: Wheel, name: str) -> bool:
     folder = name.partition("/")[0]
     if folder.endswith(".dist-info"):
         # Licences and the name of what this is; RECORD and the like describe the wheel.
-        return "/licenses/" in name or name.endswith("/METADATA")
+        return "/licenses/" in name or name.endswith(("/METADATA", "/LICENSE"))
     if name.endswith((".pyi", "/py.typed")):
         return False
     return not any(

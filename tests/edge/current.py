@@ -23,6 +23,7 @@ _BUNDLES = ("pyodide-capnp-bin.edgeworker.net", 443)
 _ROOM = {"className": "ImportRoom", "useSQLite": True}
 _BOX = {"className": "IdempotencyBox", "useSQLite": True}
 _LIMITER = {"className": "RateLimiter", "useSQLite": True}
+_INBOX = {"className": "Inbox", "useSQLite": True}
 
 
 @cache
@@ -57,6 +58,7 @@ def options() -> dict[str, Any]:
             "IMPORT_ROOM": _ROOM,
             "IDEMPOTENCY_BOX": _BOX,
             "RATE_LIMITER": _LIMITER,
+            "INBOX": _INBOX,
         },
     }
 

@@ -33,6 +33,7 @@ from worker.errors import InternalError
 from worker.log import Log
 from worker.rate_limiter import ActorLimiter
 from worker.rate_limits import Limiter, ProcessLimiter
+from worker.relay import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
 from worker.routes import ACTORS, RouteTable
 from worker.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 from worker.settings import SETTINGS, SettingError, Settings

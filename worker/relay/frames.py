@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from worker.relay.frames_json import JsonFrames
-from worker.relay.frames_protobuf import ProtobufFrames
 from worker.relay.model import Action, Delivery, Event
 
 PROTOBUF_PROTOCOL: Final = "edgekeep.relay.v1"
@@ -31,8 +30,17 @@ class Frames(Protocol):
         """Return a frame for each of *events*, with seq 0."""
 
 
-PROTOBUF: Final[Frames] = ProtobufFrames()
 JSON: Final[Frames] = JsonFrames()
+_PROTOBUF: list[Frames] = []
+
+
+def protobuf() -> Frames:
+    """Return the Protobuf encoding; its package is loaded now, because a host may never need it."""
+    if not _PROTOBUF:
+        from worker.relay.frames_protobuf import ProtobufFrames
+
+        _PROTOBUF.append(ProtobufFrames())
+    return _PROTOBUF[0]
 
 
 def chosen(offered: str) -> tuple[str, Frames]:
@@ -43,7 +51,7 @@ def chosen(offered: str) -> tuple[str, Frames]:
     """
     for name in (part.strip() for part in offered.split(",")):
         if name == PROTOBUF_PROTOCOL:
-            return name, PROTOBUF
+            return name, protobuf()
         if name == JSON_PROTOCOL:
             return name, JSON
-    return "", PROTOBUF
+    return "", protobuf()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from worker.limits import RELAY_BUFFER_BYTES
-from worker.relay.frames import JSON, PROTOBUF, Frames
+from worker.relay.frames import JSON, Frames, protobuf
 from worker.relay.inbox_store import Waiting
 from worker.relay.model import Event
 
@@ -44,7 +44,7 @@ class Session:
     def __init__(self, ws: Any, kept: dict[str, Any]) -> None:
         self.ws = ws
         self.kept = kept
-        self.frames: Frames = JSON if kept["json"] else PROTOBUF
+        self.frames: Frames = JSON if kept["json"] else protobuf()
         self.subscribed: bool = kept["sub"]
         self.cursor: int = kept["cursor"]
         """The place of the last message that was sent here."""
