@@ -45,6 +45,9 @@ class Crypto(Protocol):
     def decoy(self) -> str:
         """Return a hash that no password has and that takes as long to judge as a real one."""
 
+    async def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether *signature* of *message* is good (RFC 8032); what is no key or point: False."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChainedHash:

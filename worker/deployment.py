@@ -1,5 +1,7 @@
 """Doors and jobs of the deployment itself: is it alive, is it ready, nightly upkeep."""
 
+from collections.abc import Awaitable, Callable
+
 from worker.caller import Caller
 from worker.env import Env
 from worker.errors import StorageUnavailable
@@ -27,3 +29,20 @@ async def readyz(request: Request, caller: Caller, env: Env) -> Response:
 async def tidy_database(env: Env) -> None:
     """Let SQLite refresh the statistics of its planner (sqlite.org, pragma optimize)."""
     await env.db.prepare("PRAGMA optimize").run()
+
+
+def in_turn(*jobs: Callable[[Env], Awaitable[None]]) -> Callable[[Env], Awaitable[None]]:
+    """Return a job that does *jobs*, all of them even if one fails; it then fails as the last."""
+
+    async def run(env: Env) -> None:
+        failure: Exception | None = None
+        for job in jobs:
+            try:
+                await job(env)
+            except Exception as error:
+                env.log.error("job_failed", error)
+                failure = error
+        if failure is not None:
+            raise failure
+
+    return run

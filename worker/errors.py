@@ -170,6 +170,12 @@ class LengthRequired(Problem):
     status, code, title = 411, "length_required", "Content-Length is missing"
 
 
+class PrekeysExhausted(Problem):
+    """No one-time prekey is left, so nothing was taken; `allow_no_otpk=1` does without."""
+
+    status, code, title = 412, "prekeys_exhausted", "No one-time prekey is left"
+
+
 class PayloadTooLarge(Problem):
     """The body, or what it decompresses to, passes the limit."""
 

@@ -88,6 +88,17 @@ RELAY_NAMES = 256
 RELAY_CHECK_MS = 5 * 1000
 # Hints about prekeys: one in this time.
 RELAY_HINT_SECONDS = 0.5
+# Keys (facts/seeds.md 2.004): one-time prekeys of a kind in one call, and held of each kind.
+PREKEYS_PER_CALL = 100
+PREKEYS_DEFAULT_HELD = 100
+# With fewer left, their owner is told.
+PREKEYS_LOW = 20
+# Keys of one call: a hundred Kyber prekeys are 220 KiB of base64.
+KEYS_BYTES = 512 * KIB
+# How long a prekey that was given out is remembered, so that no repeated upload brings it back.
+TAKEN_PREKEY_SECONDS = 30 * 24 * 3600
+# A change of identity that the inbox has not heard of by then is announced by the hourly job.
+UNTOLD_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +141,11 @@ SIGN_IN = RateLimit("sign_in", 1, 10, "address", exact=True)
 WRITES = RateLimit("writes", 10, 20, "account")
 # Messages of one account, over all its sockets: a message to a large group is one for each member.
 RELAY_SEND = RateLimit("relay_send", 50, 1000, "account")
-RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND)
+# Bundles of prekeys: of one person by one other, and by everybody together. Each takes a key that
+# only its owner can replace.
+FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account")
+FETCH_KEYS_OF = RateLimit("fetch_keys_of", 1, 100, "account", exact=True)
+RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND, FETCH_KEYS, FETCH_KEYS_OF)
 
 # One name from one address; one name from everywhere; one address with all names.
 SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)

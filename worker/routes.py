@@ -25,12 +25,14 @@ from worker.data_holders import DataHolder
 from worker.env import Env
 from worker.errors import NotOpenYet
 from worker.idempotency import IdempotencyBox
-from worker.limits import SIGN_IN, WRITES, RateLimit
+from worker.limits import KEYS_BYTES, SIGN_IN, WRITES, RateLimit
 from worker.profiles import api as profiles
 from worker.profiles.import_room import ImportRoom
 from worker.rate_limiter import RateLimiter
+from worker.relay import keys_api as keys
 from worker.relay import socket_api
 from worker.relay.inbox import Inbox
+from worker.relay.keys_holder import KeysHolder
 from worker.web import Request, Response
 
 Handler = Callable[[Request, Caller, Env], Awaitable[Response]]
@@ -73,7 +75,9 @@ ANY_PERSON = Who(person=True, audience="any")
 # Who has nothing to end gets the same answer, so it is open; what it ends it asks proof for.
 SIGN_OUT = Who(audience="any")
 BACKUP = Who(person=True, audience="backup")
+RELAY = Who(person=True, audience="relay")
 RELAY_SOCKET = Who(person=True, audience="relay", query_token=True)
+OPEN_SOCKET = keys.with_hint(socket_api.open_socket)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", deployment.healthz, ANYONE, "The process answers."),
@@ -121,9 +125,9 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/auth/register",
-        accounts.register("relay", 200),
+        accounts.register("relay", 200, also=keys.with_account, body_bytes=KEYS_BYTES),
         ANYONE,
-        "The day-one name of signing up.",
+        "Sign up for the relay, with keys.",
         limit=SIGN_IN,
     ),
     Route(
@@ -189,16 +193,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP, "Read an opaque file."),
     Route("DELETE", "/v1/attachments/{id}", attachments.remove_own, BACKUP, "Delete one's own."),
-    *_planned(
-        "relay",
-        "POST /keys",
-        "GET /keys/{username}",
-        "PUT /v1/keys",
-        "POST /v1/keys/one-time",
-        "GET /v1/keys/count",
-        "GET /v1/keys/{username}",
+    Route("PUT", "/v1/keys", keys.put_keys, RELAY, "Store one's keys.", limit=WRITES),
+    Route("POST", "/keys", keys.put_keys, RELAY, "Its day-one name.", limit=WRITES),
+    Route(
+        "POST", "/v1/keys/one-time", keys.add_one_time, RELAY, "Add one-time keys.", limit=WRITES
     ),
-    Route("GET", "/ws", socket_api.open_socket, RELAY_SOCKET, "The relay (WebSocket)."),
+    Route("GET", "/v1/keys/count", keys.count_keys, RELAY, "How many keys are left."),
+    Route("GET", "/v1/keys/{username}", keys.get_bundle, RELAY, "Take somebody's bundle."),
+    Route("GET", "/keys/{username}", keys.get_bundle, RELAY, "Its day-one name."),
+    Route("GET", "/ws", OPEN_SOCKET, RELAY_SOCKET, "The relay (WebSocket)."),
     *_planned(
         "library",
         "POST /api/writes/batch",
@@ -220,7 +223,7 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 # What runs by the clock: the cron expressions of wrangler_compat.toml.
 SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
     "17 3 * * *": deployment.tidy_database,
-    "41 * * * *": accounts.purge,
+    "41 * * * *": deployment.in_turn(accounts.purge, keys.tidy),
     "43 * * * *": backup_sweep.sweep,
 }
 
@@ -228,6 +231,7 @@ SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
 DATA_HOLDERS: Mapping[str, DataHolder] = {
     "backup": BackupHolder(),
     "attachments": AttachmentHolder(),
+    "relay_keys": KeysHolder(),
 }
 
 # What a host does before it serves: its state is then its own, and nothing of before still runs.

@@ -9,7 +9,12 @@ once and freezes. A `Secret` does not print.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.limits import BACKUP_DEFAULT_MAX_BYTES, MIB, RELAY_DEFAULT_MAX_BYTES
+from worker.limits import (
+    BACKUP_DEFAULT_MAX_BYTES,
+    MIB,
+    PREKEYS_DEFAULT_HELD,
+    RELAY_DEFAULT_MAX_BYTES,
+)
 from worker.setting_kinds import (
     DEVELOPMENT_MARK,
     Keyring,
@@ -106,6 +111,13 @@ SETTINGS = (
         most=512 * 1024,
     ),
     Setting(
+        "PREKEYS_HELD",
+        "integer",
+        str(PREKEYS_DEFAULT_HELD),
+        "One-time prekeys of a kind that the relay holds for one account; 1000 at most.",
+        most=1000,
+    ),
+    Setting(
         "CORS_ORIGINS",
         "origins",
         "",
@@ -167,6 +179,7 @@ class Settings:
     public_url: str
     backup_max_bytes: int
     relay_max_bytes: int
+    prekeys_held: int
     cors_origins: tuple[str, ...]
     rate_limits: str
     trusted_proxies: tuple[Network, ...]

@@ -1,5 +1,5 @@
 """
-The edge's crypto port: PBKDF2 of WebCrypto, in rounds (worker/crypto.py says why).
+The edge's crypto port: what WebCrypto has. PBKDF2 in rounds (worker/crypto.py says why).
 
 WebCrypto runs outside Python and the isolate goes on meanwhile. An Argon2id hash, made on a host,
 cannot be judged here: `UnknownHash`, which a sign-in answers like a wrong password.
@@ -55,6 +55,27 @@ class EdgeCrypto:
     def decoy(self) -> str:
         """Return a hash with today's parameters that no password has."""
         return _DECOY.phc()
+
+    async def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Verify with WebCrypto (Secure Curves in the Web Cryptography API)."""
+        subtle = interop.js_global("crypto").subtle
+        try:
+            key = await interop.call(
+                subtle,
+                "importKey",
+                "raw",
+                interop.buffer(public_key),
+                interop.plain_object(name="Ed25519"),
+                False,
+                interop.array(["verify"]),
+            )
+            shown = interop.buffer(signature), interop.buffer(message)
+            return bool(await interop.call(subtle, "verify", "Ed25519", key, *shown))
+        except interop.JsError as error:
+            # The names by which WebCrypto refuses a key or a signature of a wrong form.
+            if error.name in ("DataError", "OperationError"):
+                return False
+            raise
 
 
 async def _derive(password: str, salt: bytes, iterations: int, rounds: int) -> bytes:

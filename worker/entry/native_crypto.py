@@ -77,6 +77,18 @@ class NativeCrypto:
         """Return a hash with the parameters of the settings that no password has."""
         return f"{self._head}{b64(bytes(SALT_BYTES))}${b64(bytes(HASH_BYTES))}"
 
+    async def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Verify on the loop: it takes a tenth of a millisecond, less than a way to a thread."""
+        # Loaded with the first signature: starting a host does not wait for it.
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
     def close(self) -> None:
         """End the threads; hashes that wait are given up."""
         self._pool.shutdown(cancel_futures=True)
