@@ -58,7 +58,7 @@ class Access:
         return known
 
     def is_settled(self, session_id: str, now: float) -> bool:
-        """Whether *session_id* is known, from a young answer, not to have ended: the common case."""
+        """Whether a young answer says that *session_id* has not ended: the common case."""
         return (
             0 <= now - self._read_at < RELOAD_SECONDS
             and session_id not in self._revoked

@@ -50,9 +50,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (other / "__init__.py").write_text("")
     (other / "model.py").write_text("")
     text = (ROOT / "pyproject.toml").read_text()
-    text = re.sub(
-        r'modules = \["worker.profiles"', 'modules = ["worker.other", "worker.profiles"', text
-    )
+    slices = r'(name = "Slices do not know each other".*?modules = \[)'
+    text = re.sub(slices, r'\1"worker.other", ', text, flags=re.DOTALL)
     (folder / "pyproject.toml").write_text(text)
     return folder
 
