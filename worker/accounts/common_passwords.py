@@ -17,7 +17,8 @@ WORDS: Final = tuple(
     hallo login signin user username admin administrator root test testing tester temp temporary
     guest master super superuser server system computer internet windows linux google facebook
     apple amazon github cloudflare edgekeep iloveyou ilove love loveyou you my the and
-    is a to of for mylove forever always never baby babygirl princess angel lovely sunshine flower butterfly rainbow
+    is a to of for mylove forever always never baby babygirl princess angel lovely sunshine
+    flower butterfly rainbow
     sweet honey sugar chocolate cookie banana orange cheese coffee summer winter spring autumn
     january february march april june july august september october november december monday
     tuesday wednesday thursday friday saturday sunday today tomorrow london paris berlin america
