@@ -32,6 +32,7 @@ from worker.rate_limiter import RateLimiter
 from worker.relay import keys_api as keys
 from worker.relay import socket_api
 from worker.relay.inbox import Inbox
+from worker.relay.inbox_holder import InboxHolder
 from worker.relay.keys_holder import KeysHolder
 from worker.web import Request, Response
 
@@ -229,6 +230,7 @@ SCHEDULES: Mapping[str, Callable[[Env], Awaitable[None]]] = {
 
 # Who holds data of people, by the name that an export shows.
 DATA_HOLDERS: Mapping[str, DataHolder] = {
+    "relay_inbox": InboxHolder(),
     "backup": BackupHolder(),
     "attachments": AttachmentHolder(),
     "relay_keys": KeysHolder(),
