@@ -25,8 +25,8 @@ CHUNK = 256
 
 def account(port: int, name: str) -> str:
     """Sign up and return a token of the relay."""
-    body = {"username": name, "password": PASSWORD}
-    grant = post(port, "/auth/register", body)
+    body = {"username": name, "password": PASSWORD, "audience": "relay"}
+    grant = post(port, "/v1/users", body)
     assert isinstance(grant, dict)
     return str(grant["token"])
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.accounts import PASSWORD, post, sign_in, sign_up
+from tests.support.prekeys import Device, register
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
 
@@ -41,7 +42,7 @@ async def test_an_account_is_made_and_signed_in(host: RunningHost) -> None:
 
 async def test_the_day_one_names_answer_200_with_a_token_for_the_relay(host: RunningHost) -> None:
     """/auth/register and /auth/login: their token opens no door of the API, and the other way."""
-    made = await post(host, "/auth/register", username="bob", password=PASSWORD)
+    made = await register(host, "bob", **Device().upload())
     found = await post(host, "/auth/login", username="bob", password=PASSWORD)
 
     assert (made.status, found.status) == (200, 200)
