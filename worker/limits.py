@@ -108,6 +108,7 @@ class RateLimit:
 
     *exact* rows are counted in one place for the whole deployment; the others where a request is
     served (one host, one location of the platform), which is cheap and good enough against floods.
+    *note*: what is counted, where the table of doors does not say it.
     """
 
     name: str
@@ -115,6 +116,7 @@ class RateLimit:
     burst: int
     by: Literal["address", "account"]
     exact: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,13 @@ SIGN_IN = RateLimit("sign_in", 1, 10, "address", exact=True)
 # Doors that write: the relay's numbers, by account.
 WRITES = RateLimit("writes", 10, 20, "account")
 # Messages of one account, over all its sockets: a message to a large group is one for each member.
-RELAY_SEND = RateLimit("relay_send", 50, 1000, "account")
+RELAY_SEND = RateLimit("relay_send", 50, 1000, "account", note="messages over its sockets")
 # Bundles of prekeys: of one person by one other, and by everybody together. Each takes a key that
 # only its owner can replace.
-FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account")
-FETCH_KEYS_OF = RateLimit("fetch_keys_of", 1, 100, "account", exact=True)
+FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account", note="bundles of one other person")
+FETCH_KEYS_OF = RateLimit(
+    "fetch_keys_of", 1, 100, "account", exact=True, note="its bundles, whoever fetches them"
+)
 RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND, FETCH_KEYS, FETCH_KEYS_OF)
 
 # One name from one address; one name from everywhere; one address with all names.

@@ -109,7 +109,7 @@ def _limits() -> Iterator[str]:
     yield "| Row | At once | For long | Counted by | Doors |\n|---|---|---|---|---|"
     for row in RATE_LIMITS:
         doors = [f"`{route.method} {route.path}`" for route in ROUTES if route.limit is row]
-        where = "all" if row is GENERAL else ", ".join(doors) or "none: messages of a socket"
+        where = "all" if row is GENERAL else ", ".join(doors) or row.note
         yield f"| `{row.name}` | {row.burst} | {row.per_second:g} a second | {row.by} | {where} |"
     yield "\n## Failed sign-ins\n"
     yield (
