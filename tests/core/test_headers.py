@@ -100,9 +100,9 @@ async def test_every_way_to_answer_carries_them_once(tmp_path: Path) -> None:
                 async with host.session.get(host.url + path, headers=extra) as answer:
                     carries(answer.headers)
                     assert all(len(answer.headers.getall(name)) == 1 for name in SAFE_HEADERS)
-        page = await host.get("/page")
-        carries(page.headers, "Content-Security-Policy")
-        assert page.headers["Content-Security-Policy"] == "default-src 'self'"
+        async with host.session.get(host.url + "/page") as page:
+            carries(page.headers, "Content-Security-Policy")
+            assert page.headers.getall("Content-Security-Policy") == ["default-src 'self'"]
         async with host.watch("imp_20261121080000_aaaaaa") as socket:
             carries(socket._response.headers)
         carries((await host.get("/_console")).headers, "Content-Security-Policy", *_CONSOLE)
@@ -131,13 +131,19 @@ async def test_a_header_cannot_be_ended_early(
                 assert_problem(answer, 500, "internal_error")
                 assert "evil" not in str(answer.headers).lower()
         assert "evil" not in "".join(host.log).lower()
+        assert [event["level"] for event in host.events()].count("error") == 9
         assert not caplog.records
 
 
-async def test_what_a_credential_opened_is_not_kept_by_caches(host: RunningHost) -> None:
-    """no-store unless the door says otherwise."""
-    export = await host.get("/api/profiles/export", headers=host.bearer("profiles:export"))
-    assert export.headers["Cache-Control"] == "no-store"
+async def test_what_a_credential_opened_is_not_kept_by_caches(tmp_path: Path) -> None:
+    """no-store unless the door says otherwise; what strangers get is theirs to keep."""
+    async with running_host(tmp_path / "state", [*ROUTES, *ODD]) as host:
+        for path in ("/cookie", "/streamed"):
+            answer = await host.get(path, headers=host.bearer())
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "Cache-Control" not in (await host.get(path)).headers
+        own = await host.get("/docs", headers=host.bearer())
+        assert own.headers["Cache-Control"] == "no-cache"
 
 
 async def test_production_asks_for_https_for_ever(tmp_path: Path) -> None:

@@ -72,7 +72,6 @@ async def test_answers_to_head_do_not_shift_the_next_answer(host: RunningHost) -
 
 async def test_planned_doors_say_so(host: RunningHost) -> None:
     """501 for each door of DESIGN §8 that opens later: the names are taken."""
-    assert len(_OPEN) > 40
     for route in _OPEN:
         answer = await host.ask(route.method, route.path.replace("{", "x").replace("}", ""))
         assert_problem(answer, 501, "not_open_yet")

@@ -178,7 +178,7 @@ def make_app(
     """
     app = web.Application()
     settings = env.settings
-    sender = Sender(safe_headers(settings, tls=tls), env)
+    sender = Sender(safe_headers(settings, tls=tls))
     app.on_response_prepare.append(sender.protect)
     doors = _Doors(worker, env, sender, TrustedProxies.of(settings.trusted_proxies))
     if console is not None and not env.settings.production:

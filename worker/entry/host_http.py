@@ -11,10 +11,9 @@ from multidict import CIMultiDict
 from worker.entry.client_address import TrustedProxies
 from worker.entry.host_sockets import connect
 from worker.entry.whole_response import SERVER, Tail, WholeResponse, check_fields, suits
-from worker.env import Env
-from worker.errors import IncompleteBody, InternalError
+from worker.errors import IncompleteBody
 from worker.safe_headers import add_safe_headers
-from worker.web import HeaderMap, Request, Response, refusal
+from worker.web import HeaderMap, Request, Response
 
 # Below this a compressed answer saves less than a network packet.
 _COMPRESS_BYTES = 1024
@@ -76,25 +75,21 @@ async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
 class Sender:
     """Sends answers, each with the safe headers of this host."""
 
-    __slots__ = ("_env", "_own", "_safe", "_tail")
+    __slots__ = ("_own", "_safe", "_tail")
 
-    def __init__(self, safe: Mapping[str, str], env: Env) -> None:
-        self._env = env
+    def __init__(self, safe: Mapping[str, str]) -> None:
         self._safe = safe
         self._own = frozenset(safe)
         self._tail = Tail(safe)
 
     async def send(self, raw: web.Request, response: Response) -> web.StreamResponse:
-        """Send *response* as the answer to *raw*."""
-        try:
-            whole = self._whole(raw, response)
-        except ValueError as error:
-            # A handler let something into a header that would end it; none of it goes out.
-            request_id = self._env.request_id()
-            self._env.log.error("broken_header", error, request_id=request_id)
-            response = refusal(InternalError(), request_id)
-            response.headers["X-Request-Id"] = request_id
-            whole = self._whole(raw, response)
+        """
+        Send *response* as the answer to *raw*.
+
+        Raises ValueError before anything has gone out when a handler let something into a header
+        that would end it: `host_runner` makes a 500 of that.
+        """
+        whole = self._whole(raw, response)
         if whole is not None:
             return whole
         if response.web_socket is not None:
