@@ -15,6 +15,8 @@ from worker.settings import Keyring
 from worker.tokens import Claims, verify
 
 RELOAD_SECONDS: Final = 5
+# The most that ACCESS_TOKEN_MINUTES may be, not what it is: older tokens may live longer.
+LONGEST_MINUTES: Final = 60
 _REMEMBERED: Final = 10_000
 # Another host, whose clock differs, may have written the moment of a revocation.
 _CLOCK_SKEW_SECONDS: Final = 60

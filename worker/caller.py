@@ -136,8 +136,9 @@ async def identify(request: Request, who: Who, env: Env) -> Caller:
 
 
 async def _shown(request: Request, who: Who, env: Env) -> tuple[Claims, Method] | None:
-    header = request.headers.get("authorization")
-    if header is not None:
+    if request.headers.get("authorization") is not None:
+        # All of them: who sends two is not judged by the one that happens to stand first.
+        header = request.field("authorization") or ""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("The Authorization header must be: Bearer …", headers=CHALLENGE)

@@ -25,12 +25,18 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def read(headers: HeaderMap) -> Mapping[str, str]:
-    """Return the cookies of a request by name; of a repeated name the first one counts."""
+    """
+    Return the cookies of a request by name; a repeated name has the value "".
+
+    A browser keeps other sites from planting `__Host-` cookies, but it compares the name exactly:
+    so only the blanks that it takes away itself are taken away here, not every blank of Unicode.
+    And it holds one cookie of such a name: of two, one was planted, and neither counts.
+    """
     found: dict[str, str] = {}
     for part in (headers.get("cookie") or "").split(";"):
-        name, equals, value = part.strip().partition("=")
+        name, equals, value = part.strip(" \t").partition("=")
         if equals:
-            found.setdefault(name, value)
+            found[name] = "" if name in found else value
     return found
 
 

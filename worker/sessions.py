@@ -46,7 +46,12 @@ _ACTIVE = """
 UPDATE accounts SET last_active_at = ?2
 WHERE id = ?1 AND last_active_at < ?2 - ?3 AND disabled_at IS NULL
 """
-_END = "UPDATE sessions SET revoked_at = ?1 WHERE revoked_at IS NULL AND {which} RETURNING id"
+# Never before the newest token was given out, also when the clock was set back meanwhile: hosts
+# look at the revocations of as long as a token lives.
+_END = """
+UPDATE sessions SET revoked_at = max(?1, last_used_at) WHERE revoked_at IS NULL AND {which}
+RETURNING id
+"""
 _SPENT = "id = ?2 AND generation > ?3 AND expires_at > ?1"
 _LIST = """
 SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM sessions

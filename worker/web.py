@@ -195,11 +195,22 @@ def _parse_query(text: str) -> dict[str, str]:
 
 
 def parse_json(data: bytes) -> Any:
-    """Return *data* parsed as JSON; raises `BadRequest`."""
+    """
+    Return *data* parsed as JSON; raises `BadRequest`.
+
+    Also for a member that stands twice: who reads the first one would have read something else.
+    """
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise BadRequest("The body is not valid JSON.") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a member stands twice")
+    return members
 
 
 def refusal(problem: Problem, request_id: str) -> Response:

@@ -17,7 +17,7 @@ from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
 from kv.edge import EdgeNamespace as EdgeKvNamespace
 from r2.edge import EdgeBucket
 from worker import interop
-from worker.access import Access
+from worker.access import LONGEST_MINUTES, Access
 from worker.app import Worker
 from worker.entry.edge_http import (
     KeepAlive,
@@ -53,7 +53,7 @@ def settings_of(js_env: Any) -> Settings:
         given = {name: str(value) for name, value in found.items() if value is not None}
         settings = Settings.load(given)
         _SETTINGS.append(settings)
-        _ACCESS.append(Access(settings.signing_keys, settings.access_token_minutes))
+        _ACCESS.append(Access(settings.signing_keys, LONGEST_MINUTES))
         _NEAR.append(ProcessLimiter(lambda: float(interop.js_global("Date").now()) / 1000))
     return _SETTINGS[0]
 

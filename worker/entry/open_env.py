@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from d1_schema.migrate import apply_migrations
 from durable.embedded import Actors
-from worker.access import Access
+from worker.access import LONGEST_MINUTES, Access
 from worker.entry.config import Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
@@ -88,7 +88,7 @@ async def open_env(
             db=faults.database(db),
             blobs=await keep(stores.bucket("BLOBS")),
             request_id=RequestIds(),
-            access=Access(settings.signing_keys, settings.access_token_minutes),
+            access=Access(settings.signing_keys, LONGEST_MINUTES),
             limiter=ProcessLimiter(tools.now),
         )
         actors = await Actors.open(
