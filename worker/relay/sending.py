@@ -32,12 +32,13 @@ _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
 
 
 class _Frame(NamedTuple):
-    """One accepted frame: who waits for which answer, and where in the batch its message is."""
+    """One frame: who waits for which answer, and where in the batch its message is."""
 
     session: Session
     seq: int
     recipient: str
     position: int
+    refused: Refused | None = None
 
 
 class _Bodies:
@@ -80,8 +81,12 @@ class Sending:
             else:
                 self._add(_Frame(session, seq, recipient, 0), send)
         if refused is not None:
-            session.tell(seq, refused)
-        elif self._bytes > RELAY_BATCH_BYTES or len(self._frames) >= RELAY_BATCH_MESSAGES:
+            if not self._is_running:
+                session.tell(seq, refused)
+                return
+            # Frames before it wait for their answers: this one does too.
+            self._frames.append(_Frame(session, seq, "", 0, refused))
+        if self._bytes > RELAY_BATCH_BYTES or len(self._frames) >= RELAY_BATCH_MESSAGES:
             await self._wait_for_room()
 
     def _refused(self, session: Session, send: Send, now_ms: int) -> Refused | None:
@@ -150,16 +155,12 @@ class Sending:
                 if self._room is not None:
                     self._room.set()
                     self._room = None
-                if len(batches) == 1:
-                    [(recipient, batch)] = batches.items()
-                    outcomes = {recipient: await self._hand_over(recipient, batch)}
-                else:
-                    done = await asyncio.gather(*(self._hand_over(*one) for one in batches.items()))
-                    outcomes = dict(zip(batches, done, strict=True))
+                done = await asyncio.gather(*(self._hand_over(*one) for one in batches.items()))
+                outcomes = dict(zip(batches, done, strict=True))
                 answers: dict[Session, list[tuple[int, Event]]] = {}
-                for session, seq, recipient, position in frames:
-                    answer = seq, outcomes[recipient][position]
-                    answers.setdefault(session, []).append(answer)
+                for session, seq, recipient, position, refused in frames:
+                    answer = refused or outcomes[recipient][position]
+                    answers.setdefault(session, []).append((seq, answer))
                 for session, its in answers.items():
                     session.tell_all(its)
         finally:
