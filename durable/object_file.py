@@ -254,7 +254,8 @@ def _shrink_and_close(connection: sqlite3.Connection) -> None:
         # An open transaction, or a disk that is full: the space is only late.
         [free] = connection.execute("PRAGMA freelist_count /*edgekeep's own*/").fetchone()
         if free >= _FREE_PAGES:
-            connection.execute("PRAGMA incremental_vacuum /*edgekeep's own*/").fetchall()
+            # It gives back a page a step, and `execute` makes one step of what gives no rows.
+            connection.executescript("PRAGMA incremental_vacuum /*edgekeep's own*/")
     connection.close()
 
 

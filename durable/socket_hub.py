@@ -29,6 +29,8 @@ TOO_LARGE: Final = (
 _BEHIND: Final = 256
 """More waiting messages than this make the sender wait (`LocalSocket.writable`), or more bytes: """
 _BEHIND_BYTES: Final = 1024 * 1024
+_STRETCH_SECONDS: Final = 0.005
+"""Messages of one socket are worked off at one stretch for so long."""
 
 _NOT_ACCEPTED: Final = (
     "you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket."
@@ -209,10 +211,11 @@ class SocketHub:
 
         A task for each message costs more than a small message does. As soon as others may have
         moved in between (the handler gave way, or closed the gate), the next message is an event
-        of its own again.
+        of its own again; also after a while, so that others get their turn.
         """
-        turn = CURRENT_TURN.get()
+        turn, now = CURRENT_TURN.get(), asyncio.get_running_loop().time
         assert turn is not None
+        until = now() + _STRETCH_SECONDS
         while inbox.items:
             item = inbox.take()
             try:
@@ -224,6 +227,8 @@ class SocketHub:
                 if instance.broken is None:
                     self._after(ws, item)
             if turn.has_waited or instance.gate.is_closed or instance.broken is not None:
+                return
+            if now() > until:
                 return
 
     def _after(self, ws: LocalSocket, item: Message | Closed | SocketStateError) -> None:

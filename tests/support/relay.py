@@ -94,6 +94,10 @@ class Peer:
         """Subscribe and return the answer."""
         return (await self.ask(subscribe=pb.Subscribe())).subscribed
 
+    async def subscribe_blindly(self) -> None:
+        """Subscribe without reading the answer."""
+        await self.say(subscribe=pb.Subscribe())
+
     async def texts(self, count: int) -> list[bytes]:
         """Return the ciphertexts of the next *count* frames, all messages."""
         return [(await self.hear()).message.ciphertext for _ in range(count)]
