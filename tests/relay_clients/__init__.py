@@ -1,0 +1,1 @@
+"""The relay and Signal's own library: real clients, and what they sign."""
