@@ -48,6 +48,9 @@ class Crypto(Protocol):
     async def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """Whether *signature* of *message* is good (RFC 8032); what is no key or point: False."""
 
+    async def verify_mldsa87(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether *signature* of *message* is good (FIPS 204, ML-DSA-87, empty context)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChainedHash:

@@ -15,6 +15,7 @@ from r2.contract import R2Bucket
 from worker.access import Access
 from worker.crypto import Crypto
 from worker.log import Log
+from worker.mail_port import MailPort
 from worker.rate_limits import Limiter
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
@@ -26,6 +27,10 @@ class Tools(Protocol):
     @property
     def crypto(self) -> Crypto:
         """The crypto port."""
+
+    @property
+    def mail(self) -> MailPort:
+        """The mail port."""
 
     def now(self) -> float:
         """Return the time as epoch seconds (UTC)."""

@@ -1,16 +1,13 @@
 """
 Every refusal the Worker can give: one class per meaning, rendered in one place.
 
-Handlers raise; `render` turns a problem into an RFC 9457 document. `code` is stable, a string, and
-listed in docs/errors.md; clients of the seeds read it as the member `error`.
+Handlers raise; `worker.problem_document` makes an RFC 9457 document of it. `code` is stable, a
+string, and listed in docs/errors.md; clients of the seeds read it as the member `error`.
 A detail never quotes what the client sent: it may be a secret or somebody's personal data.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-PROBLEM_JSON = "application/problem+json; charset=utf-8"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
@@ -80,6 +77,12 @@ class RefreshReused(Unauthorized):
     code, title = "refresh_reused", "Sign in again"
 
 
+class InvalidLink(Unauthorized):
+    """A link of a mail was altered, has expired, or was used."""
+
+    code, title = "invalid_link", "This link does not hold"
+
+
 class Forbidden(Problem):
     """A good credential that does not allow this."""
 
@@ -90,6 +93,12 @@ class CsrfFailed(Forbidden):
     """A change that a cookie was to allow, without the proof that our own page asked for it."""
 
     code, title = "csrf_failed", "The request does not come from our own page"
+
+
+class OtherBrowser(Forbidden):
+    """A link of a mail came from another browser than asked for it; it still holds there."""
+
+    code, title = "other_browser", "Open the link in the browser that asked for it"
 
 
 class OriginNotAllowed(Forbidden):
@@ -132,6 +141,18 @@ class UsernameTaken(Conflict):
     """The username, or one that folds to the same, belongs to somebody."""
 
     code, title = "username_taken", "This username is taken"
+
+
+class IdentityTaken(Conflict):
+    """The address or key is a way into another account."""
+
+    code, title = "identity_taken", "This belongs to another account"
+
+
+class LastIdentity(Conflict):
+    """The only way into an account cannot be removed."""
+
+    code, title = "last_identity", "This is the last way in"
 
 
 class KeyInUse(Conflict):
@@ -248,24 +269,7 @@ class Busy(Problem):
     status, code, title = 503, "busy", "Too busy at this moment"
 
 
-def document(problem: Problem, request_id: str) -> dict[str, Any]:
-    """Return *problem* as the members of an RFC 9457 document."""
-    members: dict[str, Any] = {
-        "type": f"urn:edgekeep:problem:{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "error": problem.code,
-        "request_id": request_id,
-    }
-    if problem.detail:
-        members["detail"] = problem.detail
-    if problem.errors:
-        members["errors"] = list(problem.errors)
-    return {**members, **problem.members}
+class MailUnavailable(Problem):
+    """This deployment has no way to send mail."""
 
-
-def encode(problem: Problem, request_id: str) -> bytes:
-    """Return the document's bytes (UTF-8 JSON)."""
-    return json.dumps(
-        document(problem, request_id), separators=(",", ":"), ensure_ascii=False
-    ).encode()
+    status, code, title = 503, "mail_unavailable", "No mail can be sent"

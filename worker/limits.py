@@ -40,6 +40,15 @@ RECENT_SIGN_IN_SECONDS = 10 * 60
 # A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
 TICKET_SECONDS = 30
 
+# Ways into one account: more is a mistake of some program.
+IDENTITIES_MOST = 50
+# A link that signs in, or links an address: once (facts/seeds.md §3.3).
+MAGIC_LINK_SECONDS = 10 * 60
+# Where a page wants to go on to.
+NEXT_CHARS = 512
+# A challenge for the owner of a key pair to sign (facts/seeds.md §2.000).
+CHALLENGE_SECONDS = 60
+
 # Backups: less would be an accident, more is for the setting BACKUP_MAX_BYTES (seed §4.3; X16).
 BACKUP_MIN_BYTES = 32
 BACKUP_DEFAULT_MAX_BYTES = 2 * MIB
@@ -114,7 +123,7 @@ class RateLimit:
     name: str
     per_second: float
     burst: int
-    by: Literal["address", "account"]
+    by: Literal["address", "account", "mailbox"]
     exact: bool = False
     note: str = ""
 
@@ -149,7 +158,9 @@ FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account", note="bundles of one 
 FETCH_KEYS_OF = RateLimit(
     "fetch_keys_of", 1, 100, "account", exact=True, note="its bundles, whoever fetches them"
 )
-RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND, FETCH_KEYS, FETCH_KEYS_OF)
+# Mail to one mailbox, whoever asks for it: nobody's is to be flooded.
+MAILS = RateLimit("mails", 1 / 200, 3, "mailbox", exact=True)
+RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND, FETCH_KEYS, FETCH_KEYS_OF, MAILS)
 
 # One name from one address; one name from everywhere; one address with all names.
 SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)

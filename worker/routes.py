@@ -2,19 +2,17 @@
 Every door in one table: method, path, handler, who may call.
 
 DESIGN.md §8 is the list. A door that nothing stands behind yet is in the table too, so that its
-name is taken and callers get an honest 501. Matching is done here for the edge; the host turns the
-same table into aiohttp routes (a test holds the two together).
+name is taken and callers get an honest 501. `worker.route_table` matches paths for the edge; the
+host turns the same table into aiohttp routes (a test holds the two together).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-from urllib.parse import unquote
 
 from durable.contract import DurableObject
 from worker import deployment
 from worker.accounts import api as accounts
-from worker.accounts import session_doors
+from worker.accounts import identities, link_doors, session_doors
+from worker.accounts.holder import AccountHolder
 from worker.api_page import doors as api_page
 from worker.backup import api as backup
 from worker.backup import attachments
@@ -34,28 +32,20 @@ from worker.relay import socket_api
 from worker.relay.inbox import Inbox
 from worker.relay.inbox_holder import InboxHolder
 from worker.relay.keys_holder import KeysHolder
+from worker.route_table import Resource, Route
+from worker.route_table import RouteTable as Table
 from worker.web import Request, Response
 
-Handler = Callable[[Request, Caller, Env], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """
-    One door. *path* segments in braces are parameters.
-
-    *summary* is the line that documentation shows. *planned* doors answer 501. *limit* holds beside
-    the general one. *cors* "any": pages of every origin may call, without credentials.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    who: Who
-    summary: str
-    planned: bool = False
-    limit: RateLimit | None = None
-    cors: Literal["listed", "any"] = "listed"
+__all__ = [
+    "ACTORS",
+    "AT_START",
+    "DATA_HOLDERS",
+    "ROUTES",
+    "SCHEDULES",
+    "Resource",
+    "Route",
+    "RouteTable",
+]
 
 
 async def _planned_door(request: Request, caller: Caller, env: Env) -> Response:
@@ -72,6 +62,7 @@ def _planned(area: str, *doors: str, limit: RateLimit | None = None) -> list[Rou
 
 
 IMPORT = Who("profiles:import")
+RECENT = Who(person=True, recent=True)
 ANY_PERSON = Who(person=True, audience="any")
 # Who has nothing to end gets the same answer, so it is open; what it ends it asks proof for.
 SIGN_OUT = Who(audience="any")
@@ -111,7 +102,7 @@ ROUTES: tuple[Route, ...] = (
         "PUT",
         "/v1/users/me/password",
         accounts.change_password,
-        Who(person=True, recent=True),
+        RECENT,
         "Change the password.",
         limit=SIGN_IN,
     ),
@@ -141,10 +132,64 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/auth/session", session_doors.who_am_i, PERSON, "Who am I."),
     Route("POST", "/api/auth/signout", session_doors.sign_out, SIGN_OUT, "Its day-one name."),
+    Route("POST", "/api/auth/magic-link", link_doors.ask, ANYONE, "Mail a link.", limit=SIGN_IN),
+    # The links of one mail may be opened again and again; nobody guesses one.
+    Route("GET", "/api/auth/magic-link/verify", link_doors.verify, ANYONE, "Open a mailed link."),
+    Route(
+        "POST",
+        "/v1/sessions/key/challenge",
+        identities.sign_in_challenge,
+        ANYONE,
+        "Get a challenge to sign in.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/key",
+        identities.sign_in,
+        ANYONE,
+        "Sign in with a linked key pair.",
+        limit=SIGN_IN,
+    ),
+    Route("GET", "/v1/identities", identities.list_identities, PERSON, "List one's ways in."),
+    Route("DELETE", "/v1/identities/{id}", identities.remove, RECENT, "Remove a way in."),
+    Route(
+        "POST",
+        "/v1/identities/password",
+        identities.add_password,
+        RECENT,
+        "Add a username and a password.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST",
+        "/v1/identities/email",
+        link_doors.ask_to_link,
+        RECENT,
+        "Mail a link that adds a mailbox.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST",
+        "/v1/identities/email/verify",
+        link_doors.verify_for_session,
+        PERSON,
+        "Open such a link, for programs.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST",
+        "/v1/identities/key/challenge",
+        identities.key_challenge,
+        RECENT,
+        "Get a challenge to add a key pair.",
+        limit=SIGN_IN,
+    ),
+    Route(
+        "POST", "/v1/identities/key", identities.add_key, RECENT, "Add a key pair.", limit=SIGN_IN
+    ),
     *_planned(
         "accounts",
-        "POST /api/auth/magic-link",
-        "GET /api/auth/magic-link/verify",
         "GET /auth/signin",
         "GET /auth/error",
         "GET /auth/link",
@@ -234,67 +279,16 @@ DATA_HOLDERS: Mapping[str, DataHolder] = {
     "backup": BackupHolder(),
     "attachments": AttachmentHolder(),
     "relay_keys": KeysHolder(),
+    # The last: the others refer to it.
+    "account": AccountHolder(),
 }
 
 # What a host does before it serves: its state is then its own, and nothing of before still runs.
 AT_START: tuple[Callable[[Env], Awaitable[None]], ...] = (backup_sweep.release_all,)
 
 
-@dataclass(slots=True)
-class Resource:
-    """All methods of one path."""
-
-    path: str
-    methods: dict[str, Route] = field(default_factory=dict)
-
-    @property
-    def allow(self) -> str:
-        """The Allow header: HEAD comes with GET, OPTIONS always."""
-        names = set(self.methods) | {"OPTIONS"}
-        if "GET" in names:
-            names.add("HEAD")
-        return ", ".join(sorted(names))
-
-
-class RouteTable:
-    """The matcher: exact paths by look-up, paths with parameters segment by segment."""
+class RouteTable(Table):
+    """The matcher of these doors, unless it is given others."""
 
     def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
-        self.resources: dict[str, Resource] = {}
-        for route in routes:
-            # Deny by default: a door that nobody thought about does not open.
-            if not isinstance(route.who, Who):
-                raise TypeError(f"{route.method} {route.path} does not say who may call it")
-            resource = self.resources.setdefault(route.path, Resource(route.path))
-            if route.method in resource.methods:
-                raise ValueError(f"{route.method} {route.path} stands twice in the table")
-            resource.methods[route.method] = route
-        self._patterns = [
-            (path.split("/"), resource) for path, resource in self.resources.items() if "{" in path
-        ]
-
-    def match(self, path: str) -> tuple[Resource, dict[str, str]] | None:
-        """Return the resource at the raw *path* and its decoded parameters, or None."""
-        resource = self.resources.get(path)
-        if resource is not None and "{" not in path:
-            return resource, {}
-        parts = path.split("/")
-        for pattern, resource in self._patterns:
-            params = _match(pattern, parts)
-            if params is not None:
-                return resource, params
-        return None
-
-
-def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(parts):
-        return None
-    params: dict[str, str] = {}
-    for wanted, part in zip(pattern, parts, strict=True):
-        if wanted.startswith("{"):
-            if not part:
-                return None
-            params[wanted[1:-1]] = unquote(part)
-        elif wanted != part:
-            return None
-    return params
+        super().__init__(routes)

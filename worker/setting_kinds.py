@@ -11,9 +11,23 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 
 from worker.codec import unb64url
+from worker.smtp_server import SmtpServer
 
 Network = IPv4Network | IPv6Network
-Kind = Literal["integer", "choice", "list", "origins", "networks", "url", "key", "keyring"]
+Kind = Literal[
+    "integer",
+    "choice",
+    "list",
+    "origins",
+    "networks",
+    "url",
+    "key",
+    "keyring",
+    "private",
+    "mailbox",
+    "smtp",
+    "webhook",
+]
 
 
 class SettingError(ValueError):
@@ -58,12 +72,22 @@ class Setting:
 
     @property
     def secret(self) -> bool:
-        """Whether the value is key material."""
+        """Whether the value is key material, which every deployment needs."""
         return self.kind in ("key", "keyring")
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the value is shown nowhere: key material, passwords, addresses with either."""
+        return self.secret or self.kind in ("private", "smtp", "webhook")
 
 
 _LISTED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:\[\]-]+", re.ASCII)
 _ORIGIN = re.compile(r"(https?://[a-z0-9.:\[\]-]+)/?", re.ASCII)
+_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}"
+_MAILBOX = re.compile(rf"(?:([A-Za-z0-9 .'_-]{{1,60}})<({_ADDRESS})>|({_ADDRESS}))", re.ASCII)
+_WEBHOOK = re.compile(
+    r"(https://|http://(127\.0\.0\.1|localhost|\[::1\])(:|/))[\x21-\x7e]{1,2000}", re.ASCII
+)
 
 # The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
 DEVELOPMENT_MARK = "dev-"
@@ -140,6 +164,30 @@ def _networks(row: Setting, text: str) -> tuple[Network, ...]:
         raise ValueError("expected addresses or networks like 10.0.0.0/8 or fd00::/8") from None
 
 
+def _private(_row: Setting, text: str) -> Secret | None:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("expected one line of ASCII")
+    return Secret(text.encode()) if text else None
+
+
+def _mailbox(_row: Setting, text: str) -> tuple[str, str]:
+    """Return (name for people or "", address)."""
+    found = _MAILBOX.fullmatch(text)
+    if found is None:
+        raise ValueError("expected name@example.org or Name <name@example.org>")
+    return (found[1] or "").strip(), found[2] or found[3]
+
+
+def _smtp(_row: Setting, text: str) -> SmtpServer | None:
+    return SmtpServer.parse(text) if text else None
+
+
+def _webhook(_row: Setting, text: str) -> Secret | None:
+    if text and not _WEBHOOK.fullmatch(text):
+        raise ValueError("expected https://host/path (http:// on this machine only)")
+    return Secret(text.encode()) if text else None
+
+
 _READERS: dict[str, Any] = {
     "integer": _integer,
     "choice": _choice,
@@ -149,4 +197,8 @@ _READERS: dict[str, Any] = {
     "url": _url,
     "key": _key,
     "keyring": _keyring,
+    "private": _private,
+    "mailbox": _mailbox,
+    "smtp": _smtp,
+    "webhook": _webhook,
 }

@@ -24,6 +24,7 @@ from worker.setting_kinds import (
     SettingError,
     read,
 )
+from worker.smtp_server import SmtpServer
 
 __all__ = [
     "DEVELOPMENT_MARK",
@@ -96,6 +97,29 @@ SETTINGS = (
         "url",
         "http://127.0.0.1:8788",
         "Where people reach this deployment: goes into links, and its pages may use cookies.",
+    ),
+    Setting(
+        "MAIL_FROM",
+        "mailbox",
+        "Edgekeep <no-reply@localhost>",
+        "Who mail of this deployment is from: `Name <name@example.org>`.",
+    ),
+    Setting(
+        "SMTP_URL",
+        "smtp",
+        "",
+        "The mail server of a host: `smtps://user:password@host:465` or "
+        "`smtp://user:password@host:587?starttls`. Without it a host in development keeps mail in "
+        "its outbox, one in production sends none.",
+    ),
+    Setting(
+        "MAIL_WEBHOOK_URL",
+        "webhook",
+        "",
+        "At the edge: where mail is handed to, as JSON by POST (docs/edge.md).",
+    ),
+    Setting(
+        "MAIL_WEBHOOK_SECRET", "private", "", "The bearer that MAIL_WEBHOOK_URL asks us to show."
     ),
     Setting(
         "BACKUP_MAX_BYTES",
@@ -177,6 +201,10 @@ class Settings:
     argon2_passes: int
     argon2_lanes: int
     public_url: str
+    mail_from: tuple[str, str]
+    smtp_url: SmtpServer | None
+    mail_webhook_url: Secret | None
+    mail_webhook_secret: Secret | None
     backup_max_bytes: int
     relay_max_bytes: int
     prekeys_held: int

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
-from worker.errors import PROBLEM_JSON, BadRequest, PayloadTooLarge, Problem, encode
+from worker.errors import BadRequest, PayloadTooLarge, Problem
+from worker.problem_document import PROBLEM_JSON, encode
 
 JSON = "application/json; charset=utf-8"
 # Cloudflare's limit of one message (facts/bindings.md D6).

@@ -34,6 +34,7 @@ _VERBS = {
     "report": ("import_report", "print the report of an import"),
     "export": ("profiles_export", "export every profile as NDJSON"),
     "profiles": ("profiles_read", "read, list, count and move profiles"),
+    "mail": ("outbox", "show the mail that a host in development wrote"),
     "token": ("access", "print an access token for this machine"),
     "backup": ("backup", "keep identity and contacts in an encrypted backup"),
     "kv": ("kv_verbs", "look into and touch KV namespaces"),

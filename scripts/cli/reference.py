@@ -87,7 +87,7 @@ def _settings() -> Iterator[str]:
     )
     yield "| Name | Kind | Default | Meaning |\n|---|---|---|---|"
     for row in SETTINGS:
-        kind = "secret" if row.secret else row.kind
+        kind = "secret" if row.hidden else row.kind
         default = f"`{row.default}`" if row.default else "none"
         yield f"| `{row.name}` | {kind} | {default} | {row.help.replace('|', '&#124;')} |"
     yield ""

@@ -13,7 +13,7 @@ from typing import Final
 
 from scripts.edge.closure import OURS, Closure, Module, is_for_type_checkers
 
-VENDORED: Final = frozenset({"fastjsonschema", "google", "jwt", "workers"})
+VENDORED: Final = frozenset({"dilithium_py", "fastjsonschema", "google", "jwt", "workers"})
 """Top-level names that python_modules/ brings."""
 
 RUNTIME: Final = frozenset({"js", "pyodide"})

@@ -42,6 +42,14 @@ WHEELS: Final = (
         ("fastjsonschema/__main__.py",),
     ),
     Wheel(
+        "dilithium-py",
+        "1.5.1",
+        "dilithium_py-1.5.1-py3-none-any.whl",
+        "21ab0cbd56e959d22b9dca59bd8af0e2a6f73703b14ad71d483ecf70438c73d7",
+        # The draft before the standard, a generator for its tests, and key files.
+        ("dilithium_py/dilithium/", "dilithium_py/drbg/", "dilithium_py/ml_dsa/pkcs.py"),
+    ),
+    Wheel(
         "protobuf",
         "7.36.2",
         "protobuf-7.36.2-py3-none-any.whl",

@@ -87,7 +87,7 @@ def _refuse_secrets(compat: Path, document: Mapping[str, Any]) -> None:
     """A secret in [vars] would be readable in the bundle and in Cloudflare's dashboard."""
     variables = document.get("vars", {})
     for row in SETTINGS:
-        if row.secret and row.name in variables:
+        if row.hidden and row.name in variables:
             raise ConfigError(
                 f"{compat}: vars.{row.name} is a secret and would be readable in the bundle. Take "
                 f"it out and set it with: wrangler secret put {row.name}."

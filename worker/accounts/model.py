@@ -103,11 +103,15 @@ class Members:
             raise BadRequest("Some members of the body will not do.", errors=self._faults)
 
 
-def read_entry(members: Members, audience: Audience) -> Entry:
-    """Return what a sign-up or sign-in asks for; raises `BadRequest` with every fault."""
+def read_entry(members: Members, audience: Audience, *, named: bool = True) -> Entry:
+    """
+    Return what a sign-up or sign-in asks for; raises `BadRequest` with every fault.
+
+    Without *named* it is by another way than a username and a password, which are then "".
+    """
     entry = Entry(
-        members.text("username"),
-        members.text("password"),
+        members.text("username") if named else "",
+        members.text("password") if named else "",
         members.flag("cookies"),
         members.audience(audience),
         members.device_id(),

@@ -19,6 +19,7 @@ from r2.edge import EdgeBucket
 from worker import interop
 from worker.access import LONGEST_MINUTES, Access
 from worker.app import Worker
+from worker.entry import edge_mail
 from worker.entry.edge_http import (
     KeepAlive,
     request_from_js,
@@ -89,6 +90,7 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
     """
     settings = settings_of(js_env)
     tools = EdgeTools(context)
+    tools.mail = edge_mail.choose(settings)
     labels = {"app": "edgekeep", "env": settings.environment, "platform": "edge"}
     env = Env(
         settings=settings,

@@ -8,6 +8,7 @@ from typing import Any
 from durable.edge_socket import socket_pair
 from worker import interop
 from worker.entry.edge_crypto import EdgeCrypto
+from worker.mail_port import MailPort, NoMail
 from worker.schema_check import PortableCheck, SchemaCheck
 
 # crypto.getRandomValues fills at most so many bytes at once (Web Cryptography API §10.1.1).
@@ -26,11 +27,13 @@ class EdgeTools:
     *context* is the JavaScript object with waitUntil: of a request, or of a Durable Object.
     """
 
-    __slots__ = ("_context", "crypto")
+    __slots__ = ("_context", "crypto", "mail")
 
     def __init__(self, context: Any) -> None:
         self._context = context
         self.crypto = EdgeCrypto(random_bytes)
+        # Set by `open_env`, which knows the settings.
+        self.mail: MailPort = NoMail()
 
     def now(self) -> float:
         """Return the time as epoch seconds; at the edge it stands still between I/O."""

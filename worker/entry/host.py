@@ -126,7 +126,9 @@ async def start_site(runner: web.AppRunner, listen: Listen) -> None:
 
 
 def warnings(settings: Settings, listen: Listen) -> Iterator[str]:
-    """Tell what is dangerous in how this host was started."""
+    """Tell what is dangerous or missing in how this host was started."""
+    if settings.production and settings.smtp_url is None:
+        yield "SMTP_URL is not set: no mail goes out, so nobody can sign in by e-mail."
     if listen.tls is not None or settings.trusted_proxies or is_loopback(listen.host):
         return
     if settings.production:

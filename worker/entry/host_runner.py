@@ -15,7 +15,8 @@ from yarl import URL
 from worker.entry.library_log import LibraryLog
 from worker.entry.whole_response import SERVER
 from worker.env import Env
-from worker.errors import PROBLEM_JSON, BadRequest, InternalError, Problem, encode
+from worker.errors import BadRequest, InternalError, Problem
+from worker.problem_document import PROBLEM_JSON, encode
 from worker.safe_headers import safe_headers
 
 _NOWHERE = URL("/*")

@@ -10,6 +10,7 @@ from typing import Any
 
 from durable.local_socket import LocalSocket, local_pair
 from worker.crypto import Crypto
+from worker.entry.host_mail import HostMail
 from worker.schema_check import SchemaCheck
 
 _ENTRY = Path(__file__).parent
@@ -21,6 +22,7 @@ class HostTools:
 
     # Set by `open_env`, which knows the settings.
     crypto: Crypto
+    mail: HostMail
 
     def __init__(self) -> None:
         self._checks: dict[str, SchemaCheck] = {}
@@ -59,6 +61,11 @@ class HostTools:
     async def finish(self) -> None:
         """Wait for all background work (a failure there was the work's own to report)."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Wait for all background work, and let go of what it used."""
+        await self.finish()
+        self.mail.close()
 
 
 class RequestIds:

@@ -89,6 +89,17 @@ class NativeCrypto:
             return False
         return True
 
+    async def verify_mldsa87(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Verify on the loop: it takes a fourth of a millisecond."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PublicKey
+
+        try:
+            MLDSA87PublicKey.from_public_bytes(public_key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
     def close(self) -> None:
         """End the threads; hashes that wait are given up."""
         self._pool.shutdown(cancel_futures=True)

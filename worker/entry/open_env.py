@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from d1_schema.migrate import apply_migrations
 from durable.embedded import Actors
 from worker.access import LONGEST_MINUTES, Access
+from worker.entry import host_mail
 from worker.entry.config import Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
@@ -61,6 +62,7 @@ async def open_env(
     settings = Settings.load(variables)
     tools = HostTools()
     crypto = tools.crypto = NativeCrypto(settings, tools.random_bytes)
+    tools.mail = host_mail.choose(settings, state, tools.now, tools.random_bytes)
     faults = Faults(settings, tools.now, tools.random_bytes)
     labels = {"app": config.name, "env": settings.environment, "platform": "host"}
     log = Log(write_log, tools.now, labels, soon)
@@ -100,7 +102,7 @@ async def open_env(
         )
         exits.callback(log.flush)
         exits.push_async_callback(actors.close)
-        exits.push_async_callback(tools.finish)
+        exits.push_async_callback(tools.close)
         _bind_actors(env, actors, config)
         return Opened(env, config, stores, actors, migrated, exits.pop_all())
     raise AssertionError("unreachable: the block above returns or raises")

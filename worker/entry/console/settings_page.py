@@ -48,7 +48,7 @@ def _row(
         "setting": row,
         # Only whether it is one that `edgekeep dev` made; the mark is no part of the key.
         "is_development_key": row.secret and DEVELOPMENT_MARK in value,
-        "value": None if row.secret else value,
+        "value": None if row.hidden else value,
         "source": _source(row.name, variables, sources),
     }
 

@@ -1,0 +1,48 @@
+"""An account itself, its ways in and its sessions, to be exported and erased."""
+
+from typing import Any
+
+from worker import sessions
+from worker.accounts import identities, identity_store
+from worker.codec import iso_time
+from worker.env import Env
+
+
+class AccountHolder:
+    """The account (`worker.data_holders`); the last to be erased, because others refer to it."""
+
+    async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
+        """Return the account, its ways in as their owner sees them, and the sessions that hold."""
+        row = await identity_store.account(env, account_id)
+        if row is None:
+            return None
+        disabled = row["disabled_at"]
+        return {
+            "id": row["id"],
+            "role": row["role"],
+            "created_at": iso_time(row["created_at"] / 1000),
+            "last_active_at": iso_time(row["last_active_at"] / 1000),
+            "disabled_at": None if disabled is None else iso_time(disabled / 1000),
+            "identities": [
+                identities.shown(env, way) for way in await identity_store.ways(env, account_id)
+            ],
+            "sessions": [_told(each) for each in await sessions.living(env, account_id)],
+        }
+
+    async def erase(self, env: Env, account_id: str) -> None:
+        """End the sessions and remove the account with its ways in."""
+        await sessions.end_all(env, account_id)
+        await identity_store.erase(env, account_id)
+        # A sign-in that was under way may have opened one more.
+        await sessions.end_all(env, account_id)
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    times = ("created_at", "last_used_at", "expires_at")
+    return {
+        "id": row["id"],
+        "method": row["method"],
+        "device_id": row["device_id"] or None,
+        "label": row["label"] or None,
+        **{name: iso_time(row[name] / 1000) for name in times},
+    }

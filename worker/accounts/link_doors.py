@@ -1,0 +1,138 @@
+"""The doors of magic links: ask for one, open it, link a mailbox (docs/accounts.md)."""
+
+from typing import Any
+
+from worker import cookies, mailing
+from worker.accounts import identity_store, link_page, magic_link
+from worker.accounts.answers import NO_STORE, granted
+from worker.accounts.magic_link import Link
+from worker.accounts.model import Fault, Members, fault
+from worker.caller import Caller
+from worker.email_address import RULE, normalise
+from worker.env import Env
+from worker.errors import BadRequest, Problem, Unprocessable
+from worker.limits import MAGIC_LINK_SECONDS
+from worker.sessions import SignIn, begin
+from worker.web import Request, Response
+
+
+async def ask(request: Request, caller: Caller, env: Env) -> Response:
+    """
+    Mail a link that signs in, to anybody: the answer and its time say nothing of accounts.
+
+    No account is looked for until the link is opened.
+    """
+    mailing.require(env)
+    cookies.check_origin(request, env)
+    address, next_path = await _asked(request)
+    nonce = magic_link.nonce_of(request, env)
+    link = magic_link.make(env, address, nonce, next_path=next_path)
+    return await _mailed(request, env, address, link, nonce)
+
+
+async def ask_to_link(request: Request, caller: Caller, env: Env) -> Response:
+    """Mail a link that makes a mailbox a way into the caller's account."""
+    mailing.require(env)
+    address, next_path = await _asked(request)
+    nonce = magic_link.nonce_of(request, env)
+    link = magic_link.make(
+        env,
+        address,
+        nonce,
+        next_path=next_path,
+        account_id=caller.subject,
+        session_id=caller.session_id,
+    )
+    return await _mailed(request, env, address, link, nonce)
+
+
+async def verify(request: Request, caller: Caller, env: Env) -> Response:
+    """Open a link; HEAD, fetching ahead and another browser leave it whole."""
+    if request.method == "HEAD":
+        return Response(None, 204, dict(NO_STORE))
+    try:
+        _refuse_fetching_ahead(request)
+        link = magic_link.unseal(env, request.query.get("token", ""))
+        magic_link.check_browser(request, link)
+        if link.account_id:
+            return await _link(request, env, link)
+        return await _sign_in(request, env, link)
+    except Problem as problem:
+        if link_page.wanted(request):
+            return link_page.refused(problem)
+        raise
+
+
+async def verify_for_session(request: Request, caller: Caller, env: Env) -> Response:
+    """Open a link for a mailbox by its token: for programs, which show their session instead."""
+    members = await Members.of(request)
+    token = members.text("token")
+    members.done()
+    link = magic_link.unseal(env, token)
+    if (link.account_id, link.session_id) != (caller.subject, caller.session_id):
+        raise magic_link.invalid()
+    await identity_store.add(env, caller.subject, await magic_link.use(env, link))
+    return Response(None, 204, dict(NO_STORE))
+
+
+async def _asked(request: Request) -> tuple[str, str]:
+    """Return the address and the path to go on to; raises `Unprocessable` naming the member."""
+    members = await Members.of(request)
+    typed, next_path = members.text("email"), members.text("next", needed=False)
+    members.done()
+    faults: list[Fault] = []
+    address = ""
+    try:
+        address = normalise(typed)
+    except ValueError:
+        faults.append(fault("email", "format", RULE))
+    if next_path and not magic_link.is_local_path(next_path):
+        faults.append(fault("next", "format", "next must be a path of this deployment."))
+    if faults:
+        raise Unprocessable("No link was sent.", errors=faults)
+    return address, next_path
+
+
+async def _mailed(request: Request, env: Env, address: str, link: Link, nonce: str) -> Response:
+    await mailing.post(env, magic_link.mail(env, address, link), request.remote)
+    answer = Response.json({"expires_in": MAGIC_LINK_SECONDS}, 202, NO_STORE)
+    answer.cookies = (magic_link.cookie(nonce),)
+    return answer
+
+
+def _refuse_fetching_ahead(request: Request) -> None:
+    """A browser that fetches ahead says so (Fetch, Sec-Purpose); not 2xx: it is to ask again."""
+    for name in ("sec-purpose", "purpose", "x-moz"):
+        if "prefetch" in (request.headers.get(name) or "").lower():
+            raise BadRequest("Open the link; it is not to be fetched ahead.")
+
+
+async def _sign_in(request: Request, env: Env, link: Link) -> Response:
+    way = await magic_link.use(env, link)
+    held = await identity_store.account_for(env, way)
+    grant = await begin(env, SignIn(held.account_id, way.kind, secret=held.secret))
+    answer = granted(env, grant, in_cookies=True)
+    fields = (*answer.cookies, magic_link.cookie(""))
+    text = "You can close this page and go on where you asked for the link."
+    return _gone_on(request, link, answer, "You are signed in", text, fields)
+
+
+async def _link(request: Request, env: Env, link: Link) -> Response:
+    if not await identity_store.session_holds(env, link.account_id, link.session_id):
+        raise magic_link.invalid()
+    await identity_store.add(env, link.account_id, await magic_link.use(env, link))
+    answer = Response.json({"linked": "email"}, headers=NO_STORE)
+    text = "From now on you can sign in by e-mail, too."
+    return _gone_on(request, link, answer, "The mailbox is linked", text, (magic_link.cookie(""),))
+
+
+def _gone_on(
+    request: Request, link: Link, answer: Response, title: str, text: str, fields: Any
+) -> Response:
+    """Return *answer*, a page that says the same, or the way to where a page wants to go on."""
+    if link.next_path:
+        answer = Response(None, 303, {"Location": link.next_path, **NO_STORE})
+    elif link_page.wanted(request):
+        answer = link_page.page(title, text)
+    answer.cookies = fields
+    return answer

@@ -1,0 +1,161 @@
+"""
+Magic links: an address of ours in a mail that signs in, or links the mailbox to an account.
+
+A link holds ten minutes, once, and only in the browser that asked (facts/seeds.md §3.3). Nothing is
+kept until it is used: the link says all there is, under a seal that only this deployment can make.
+In it is the keyed hash of the address, under every look-up key, and never the address itself.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import astuple, dataclass
+from typing import Final
+
+from worker import cookies
+from worker.accounts.identity_store import Way
+from worker.codec import b64url, open_cursor, seal_cursor
+from worker.email_address import Hashes, hashes
+from worker.env import Env
+from worker.errors import InvalidLink, OtherBrowser
+from worker.limits import MAGIC_LINK_SECONDS, NEXT_CHARS
+from worker.mail_port import Mail
+from worker.once import spend
+from worker.tokens import CHALLENGE
+from worker.web import Request
+
+COOKIE: Final = "__Host-magic"
+PATH: Final = "/api/auth/magic-link/verify"
+_PURPOSE: Final = "magic-link"
+_NONCE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_LOCAL_PATH = re.compile(r"/[\x21-\x7e]*", re.ASCII)
+# A link of ours has a few hundred characters; nothing larger is worth opening.
+_TOKEN_CHARS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    What a link says.
+
+    *browser* is the hash of the cookie that the browser got which asked. *next_path*: where its
+    page wants to go on to, or "". *account_id* and *session_id* say for whom the mailbox is to be
+    linked, "" for a sign-in.
+    """
+
+    token_id: str
+    expires_at: int
+    browser: str
+    spellings: Hashes
+    next_path: str = ""
+    account_id: str = ""
+    session_id: str = ""
+
+
+def make(
+    env: Env,
+    address: str,
+    nonce: str,
+    *,
+    next_path: str = "",
+    account_id: str = "",
+    session_id: str = "",
+) -> Link:
+    """Return a new link for a normalised *address* and the browser that has the cookie *nonce*."""
+    return Link(
+        env.tools.random_bytes(16).hex(),
+        int(env.tools.now()) + MAGIC_LINK_SECONDS,
+        _fingerprint(nonce),
+        hashes(env.settings.email_lookup_keys, address),
+        next_path,
+        account_id,
+        session_id,
+    )
+
+
+def seal(env: Env, link: Link) -> str:
+    """Return *link* as the text that goes into an address."""
+    return seal_cursor(env.settings.session_key.reveal(), _PURPOSE, list(astuple(link)))
+
+
+def unseal(env: Env, token: str) -> Link:
+    """Undo `seal`; raises `InvalidLink` for anything else, and when its time is over."""
+    if len(token) > _TOKEN_CHARS:
+        raise invalid()
+    try:
+        link = Link(*open_cursor(env.settings.session_key.reveal(), _PURPOSE, token))
+    except ValueError:
+        raise invalid() from None
+    if env.tools.now() >= link.expires_at:
+        raise invalid()
+    return link
+
+
+def check_browser(request: Request, link: Link) -> None:
+    """Raise `OtherBrowser` unless *request* has the cookie of the browser that asked."""
+    shown = cookies.read(request.headers).get(COOKIE, "")
+    if not hmac.compare_digest(_fingerprint(shown), link.browser):
+        raise OtherBrowser(
+            "It still holds: open it in the browser in which you asked for it, or ask again here."
+        )
+
+
+async def use(env: Env, link: Link) -> Way:
+    """
+    Spend *link* and return the way in that it proves; of parallel uses one goes through.
+
+    Raises `InvalidLink`, also when a look-up key that it was made with is gone since.
+    """
+    known = env.settings.email_lookup_keys.keys
+    spellings = [pair for pair in link.spellings if pair[0] in known]
+    if not spellings or not await spend(env, f"{_PURPOSE}:{link.token_id}", link.expires_at):
+        raise invalid()
+    return Way("email", spellings, secret=spellings[0][1])
+
+
+def invalid() -> InvalidLink:
+    """Return the one answer to a link that does not hold; it does not say why."""
+    return InvalidLink("It was used, is too old or is not complete: ask anew.", headers=CHALLENGE)
+
+
+def nonce_of(request: Request, env: Env) -> str:
+    """Return the browser's cookie, a new one unless it has one: earlier links then still hold."""
+    shown = cookies.read(request.headers).get(COOKIE, "")
+    return shown if _NONCE.fullmatch(shown) else b64url(env.tools.random_bytes(32))
+
+
+def cookie(nonce: str) -> str:
+    """Return the Set-Cookie field that binds links to this browser; of "" one that unbinds."""
+    return cookies.write(COOKIE, nonce, MAGIC_LINK_SECONDS if nonce else 0)
+
+
+def is_local_path(path: str) -> bool:
+    """
+    Whether a browser that is sent to *path* stays here, whatever it makes of odd characters.
+
+    One slash at the beginning, none beside another anywhere, no backslash, no blank or control
+    character (WHATWG URL takes some of those away), ASCII alone.
+    """
+    return (
+        len(path) <= NEXT_CHARS
+        and _LOCAL_PATH.fullmatch(path) is not None
+        and "//" not in path
+        and "\\" not in path
+    )
+
+
+def mail(env: Env, address: str, link: Link) -> Mail:
+    """Return the mail that brings *link*."""
+    what = "link this mailbox to your account" if link.account_id else "sign in"
+    minutes = MAGIC_LINK_SECONDS // 60
+    text = (
+        f"Open this to {what}:\n\n"
+        f"{env.settings.public_url}{PATH}?token={seal(env, link)}\n\n"
+        f"It holds {minutes} minutes, once, and only in the browser in which you asked for it.\n"
+        "If you did not ask, do nothing: without that browser it is of no use to anybody.\n"
+    )
+    return Mail(address, "Link your mailbox" if link.account_id else "Your link to sign in", text)
+
+
+def _fingerprint(nonce: str) -> str:
+    return b64url(hashlib.sha256(nonce.encode()).digest())
