@@ -58,7 +58,7 @@ def found_in(folder: Path, secrets: list[bytes]) -> list[str]:
 async def test_two_clients_that_have_never_met_talk(
     node: None, host: RunningHost, tmp_path: Path
 ) -> None:
-    """Every text arrives as it was written; no store and no log ever holds one, nor a secret key."""
+    """Every text arrives as it was written; no store or log ever holds one, nor a secret key."""
     talk = await asyncio.create_subprocess_exec(
         "node",
         str(NODE / "conversation.mjs"),

@@ -221,7 +221,9 @@ class Inbox(DurableObject):
 
     async def keys_low(self, left: int) -> None:
         """Tell open sockets that *left* one-time prekeys are left; nothing is kept of it."""
-        if len(self._sessions) and self._keys_left is None:
+        if not len(self._sessions):
+            return
+        if self._keys_left is None:
             self.ctx.wait_until(self._hint())
         self._keys_left = left
 
