@@ -342,9 +342,10 @@ async def test_a_failing_page_is_a_page(host: RunningHost) -> None:
     assert any(event["event"] == "console_failed" for event in host.events())
 
 
-def test_a_start_does_not_pay_for_the_console() -> None:
-    """Jinja and the pages are imported when the first page is asked for."""
+def test_a_start_does_not_pay_for_what_it_may_never_use() -> None:
+    """Pages, TLS, password hashes, servers: each is imported when it is first needed."""
     late = {"jinja2", "markupsafe", "worker.entry.console.overview", "importlib.metadata"}
+    late |= {"cryptography", "argon2", "redis", "minio", "urllib3", "google.protobuf", "playwright"}
     code = f"import sys, worker.entry.host; print(sorted({late!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -26,11 +27,14 @@ from worker.entry.host_http import HostRequest, Sender
 from worker.entry.host_runner import HostRunner
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
-from worker.entry.tls import Tls
 from worker.env import Env
 from worker.routes import Resource, RouteTable
 from worker.safe_headers import safe_headers
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    # It brings the X.509 parts of cryptography, which a start without TLS need not pay for.
+    from worker.entry.tls import Tls
 
 # How long requests in flight may go on after a stop was asked for.
 _GRACE_SECONDS = 10
@@ -45,7 +49,7 @@ class Listen:
 
     host: str
     port: int
-    tls: Tls | None = None
+    tls: "Tls | None" = None
 
     @property
     def url(self) -> str:
@@ -70,7 +74,7 @@ def serve(
     *,
     host: str,
     port: int,
-    tls: Tls | None = None,
+    tls: "Tls | None" = None,
 ) -> int:
     """
     Run until SIGINT or SIGTERM; returns the exit code.
