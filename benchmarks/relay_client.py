@@ -8,7 +8,6 @@ clock has stopped, to see that all of it came, once and in order.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import socket
 import struct
@@ -138,17 +137,3 @@ def first_length(data: bytes) -> int:
     if size == 126:
         return int.from_bytes(data[2:4]) + 4
     return size + 2
-
-
-def post(port: int, path: str, body: object) -> object:
-    """POST *body* as JSON and return the answer's."""
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    if response.status >= 300:
-        raise ClientError(f"{path} answered {response.status}: {text[:200]!r}")
-    return json.loads(text)

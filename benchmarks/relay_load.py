@@ -8,27 +8,19 @@ python -m benchmarks.relay_load drain --port P --messages N --bytes B
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import resource
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.relay_client import ClientError, Collector, RawSocket, first_length, frame, post
+from benchmarks.relay_client import ClientError, Collector, RawSocket, first_length, frame
 from worker.relay import relay_pb2 as pb
 
-PASSWORD = "tangerine velocity 9"
 # So many bits that every seq takes the same four bytes.
 FIRST_SEQ = 1 << 22
 CHUNK = 256
-
-
-def account(port: int, name: str) -> str:
-    """Sign up and return a token of the relay."""
-    body = {"username": name, "password": PASSWORD, "audience": "relay"}
-    grant = post(port, "/v1/users", body)
-    assert isinstance(grant, dict)
-    return str(grant["token"])
 
 
 def _sends(count: int, size: int, to: str, client_ids: bool) -> list[bytes]:
@@ -46,12 +38,12 @@ def _sends(count: int, size: int, to: str, client_ids: bool) -> list[bytes]:
 
 def relay_throughput(options: argparse.Namespace) -> dict[str, float]:
     """One pipelining sender, one subscribed recipient; both hear of every message."""
-    stem = f"t{time.time_ns() % 10**12}"
-    sender = RawSocket(options.port, f"/ws?token={account(options.port, stem + '_a')}")
-    reader = RawSocket(options.port, f"/ws?token={account(options.port, stem + '_b')}")
+    from_token, to_token, to = json.load(sys.stdin)
+    sender = RawSocket(options.port, f"/ws?token={from_token}")
+    reader = RawSocket(options.port, f"/ws?token={to_token}")
     reader.send(frame(pb.ClientFrame(seq=1, subscribe=pb.Subscribe()).SerializeToString()))
     reader.receive_frame()
-    frames = _sends(options.messages, options.bytes, stem + "_b", options.client_ids)
+    frames = _sends(options.messages, options.bytes, to, options.client_ids)
     oks, messages, seconds = _run(sender, reader, frames)
     seqs = [pb.ServerFrame.FromString(one) for one in oks]
     if [one.seq for one in seqs] != list(range(FIRST_SEQ, FIRST_SEQ + options.messages)):
@@ -127,18 +119,24 @@ def idle(options: argparse.Namespace) -> dict[str, float]:
     return {"closed": len(sockets)}
 
 
-def drain(options: argparse.Namespace) -> dict[str, float]:
-    """Fill an inbox while its owner is away, then time how fast it is delivered."""
-    stem = f"d{time.time_ns() % 10**12}"
-    sender = RawSocket(options.port, f"/ws?token={account(options.port, stem + '_a')}")
-    token = account(options.port, stem + "_b")
-    frames = _sends(options.messages, options.bytes, stem + "_b", client_ids=True)
+def fill(options: argparse.Namespace) -> dict[str, float]:
+    """Send to somebody who is away."""
+    from_token, _to_token, to = json.load(sys.stdin)
+    sender = RawSocket(options.port, f"/ws?token={from_token}")
+    frames = _sends(options.messages, options.bytes, to, client_ids=True)
     oks = Collector(sender, len(frames), first_length)
     oks.start()
     sender.send(b"".join(frames))
     oks.join()
+    return {"sent": len(oks.payloads())}
+
+
+def read(options: argparse.Namespace, token: str = "") -> dict[str, float]:
+    """Fetch what waits and time it, from the request to the last message."""
+    if not token:
+        [token] = json.load(sys.stdin)
     reader = RawSocket(options.port, f"/ws?token={token}")
-    messages = Collector(reader, len(frames), first_length)
+    messages = Collector(reader, options.messages, first_length)
     ask = frame(pb.ClientFrame(seq=1, fetch=pb.Fetch()).SerializeToString())
     messages.start()
     began = time.perf_counter()
@@ -149,10 +147,20 @@ def drain(options: argparse.Namespace) -> dict[str, float]:
     return {"seconds": messages.finished - began}
 
 
+def drain(options: argparse.Namespace) -> dict[str, float]:
+    """Fill an inbox while its owner is away, then time how fast it is delivered."""
+    from_token, to_token, to = given = json.load(sys.stdin)
+    assert from_token
+    assert to
+    sys.stdin = io.StringIO(json.dumps(given))
+    fill(options)
+    return read(options, to_token)
+
+
 def main() -> None:
     """Command line: see the module text."""
     parser = argparse.ArgumentParser(description="Load for the relay's benchmarks.")
-    parser.add_argument("what", choices=["throughput", "idle", "drain"])
+    parser.add_argument("what", choices=["throughput", "idle", "drain", "fill", "read"])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--kind", choices=["relay", "forwarder", "javascript"], default="relay")
     parser.add_argument("--messages", type=int, default=100_000)
@@ -168,6 +176,8 @@ def main() -> None:
         ("idle", "relay"): idle,
         ("idle", "forwarder"): idle,
         ("drain", "relay"): drain,
+        ("fill", "relay"): fill,
+        ("read", "relay"): read,
     }
     print(json.dumps(work[options.what, options.kind](options)))
 

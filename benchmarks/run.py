@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accounts, doors, figures, imports, redis_store, s3_transfer, startup
+from benchmarks import accounts, doors, figures, imports, redis_store, relay, s3_transfer, startup
 from benchmarks.figures import Figure
 from benchmarks.load import LoadError
 from benchmarks.plan import QUICK, Plan
@@ -34,6 +34,10 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Figure]]] = {
     "redis_profile_get": redis_store.redis_profile_get,
     "redis_import": redis_store.redis_import,
     "s3_transfer": s3_transfer.s3_transfer,
+    "relay_throughput": relay.relay_throughput,
+    "relay_idle_sockets": relay.relay_idle_sockets,
+    "relay_inbox_drain": relay.relay_inbox_drain,
+    "relay_storage": relay.relay_storage,
     "startup": startup.startup,
 }
 
