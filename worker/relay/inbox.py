@@ -233,14 +233,19 @@ class Inbox(DurableObject):
         for session in self._sessions:
             session.tell(0, KeysLow(left or 0))
 
-    async def identity_changed(self, username: str, keep_session: str = "") -> int:
+    async def identity_changed(
+        self, username: str, keep_session: str = "", changed_ms: int = 0
+    ) -> int:
         """
         Drop what waits, because nobody can read it any more; return how many messages that were.
 
-        Their senders are told. Sockets end, but those of the session *keep_session*.
+        Of a change at *changed_ms* that is only heard of now, what came later stays. The senders
+        are told. Sockets end, but those of the session *keep_session*.
         """
-        senders, dropped = self._store.senders(), len(self._store)
-        self._store.remove_all()
+        upto = self._store.place_at(changed_ms) if changed_ms else self._store.last
+        senders, before = self._store.senders(upto), len(self._store)
+        self._store.remove_upto(upto)
+        dropped = before - len(self._store)
         self._sessions.end_all(IDENTITY_CHANGED, "There is a new identity key.", keep_session)
         for sender in senders:
             try:

@@ -39,7 +39,8 @@ SELECT id, sender, sender_name, at_ms, length(body) FROM messages WHERE seq > ?
 ORDER BY seq LIMIT ?
 """
 _QUEUED = "SELECT seq, id FROM messages ORDER BY seq"
-_SENDERS = "SELECT DISTINCT sender FROM messages WHERE kind = 0"
+_SENDERS = "SELECT DISTINCT sender FROM messages WHERE kind = 0 AND seq <= ?"
+_PLACE = "SELECT max(seq) FROM messages WHERE at_ms <= ?"
 _OLDEST = "SELECT min(at_ms) FROM messages"
 _SIZES = "SELECT seq, length(body) FROM messages WHERE seq > ? ORDER BY seq LIMIT ?"
 _UPTO = "DELETE FROM messages WHERE seq <= ?"
@@ -163,11 +164,18 @@ class InboxStore:
         rows = self._sql.exec(_LIST, self._queued.get(after, 0), limit).raw()
         return tuple(Listed(*row) for row in rows)
 
-    def senders(self) -> list[str]:
-        """Return the accounts whose messages wait."""
+    def place_at(self, at_ms: int) -> int:
+        """Return the place of the newest message that waits since *at_ms* or longer; 0 for none."""
+        if not self._queued:
+            return 0
+        [[found]] = self._sql.exec(_PLACE, at_ms).raw()
+        return found or 0
+
+    def senders(self, upto: int) -> list[str]:
+        """Return the accounts whose messages wait at places up to *upto*."""
         if not self._queued:
             return []
-        return [sender for [sender] in self._sql.exec(_SENDERS).raw()]
+        return [sender for [sender] in self._sql.exec(_SENDERS, upto).raw()]
 
     def behind(self, seq: int) -> int:
         """Return how many messages wait behind the place *seq*."""

@@ -161,7 +161,7 @@ async def _hint(env: Env, account_id: str, left: int) -> None:
 async def _announce(env: Env, account_id: str, changed_at: int, keep_session: str) -> None:
     username = await username_of(env, account_id)
     inbox = env.inbox.get_by_name(account_id)
-    await inbox.call("identity_changed", username, keep_session)
+    await inbox.call("identity_changed", username, keep_session, changed_at)
     await KeyStore(env, account_id).told(changed_at)
 
 
