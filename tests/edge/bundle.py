@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _MAIN = "main.py"
 _TEST_ENTRY = "tests.edge.inside.main"
 _TEST_MODULES = (_TEST_ENTRY, "tests.edge.inside.door")
-_PACKAGES = ("fastjsonschema/", "google/", "jwt/")
+_PACKAGES = ("dilithium_py/", "fastjsonschema/", "google/", "jwt/")
 _VENDORED = "python_modules/"
 
 
