@@ -72,7 +72,7 @@ def _memory(plan: Plan) -> Figure:
             bearer = edgekeep_server.token(state)
             time.sleep(1)
             idle = server.resident_bytes()
-            with _Watch(server) as watch:
+            with Watch(server) as watch:
                 seconds = edgekeep_server.import_file(server, bearer, source).seconds
         size = source.stat().st_size
     return Figure(
@@ -86,7 +86,7 @@ def _memory(plan: Plan) -> Figure:
     )
 
 
-class _Watch:
+class Watch:
     """Samples a server's resident memory in a thread while the block runs."""
 
     def __init__(self, server: servers.Server) -> None:
@@ -95,7 +95,7 @@ class _Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.highest = 0
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         self._thread.start()
         return self
 

@@ -13,7 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import accounts, doors, figures, imports, redis_store, relay, s3_transfer, startup
+from benchmarks import (
+    accounts,
+    backups,
+    doors,
+    figures,
+    imports,
+    redis_store,
+    relay,
+    s3_transfer,
+    startup,
+)
 from benchmarks.figures import Figure
 from benchmarks.load import LoadError
 from benchmarks.plan import QUICK, Plan
@@ -38,6 +48,8 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Figure]]] = {
     "relay_idle_sockets": relay.relay_idle_sockets,
     "relay_inbox_drain": relay.relay_inbox_drain,
     "relay_storage": relay.relay_storage,
+    "backup_transfer": backups.backup_transfer,
+    "backup_memory": backups.backup_memory,
     "startup": startup.startup,
 }
 

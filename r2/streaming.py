@@ -1,8 +1,8 @@
 """
 Between the event loop and the files: bodies in and out of a bucket's threads.
 
-At most two chunks of a streamed body are in memory: one being written and hashed, one
-being collected from its source.
+Of a streamed body two parts of some chunks each are in memory: one being written and hashed,
+one being collected from its source.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from r2.limits import CHUNK_BYTES
 from r2.streams import BodySource, IncomingBody
 
 T = TypeVar("T")
+
+# A host's read gives up to 256 KiB, often a bit less: it is a part of its own.
+_PART_BYTES = CHUNK_BYTES // 2
+# Of tiny chunks the objects around them would be most of the memory.
+_MOST_PIECES = 1024
 
 # Not every Unix has it; without, the scheduler decides alone.
 _let_others_run: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
@@ -119,29 +124,31 @@ class Receiver:
         return self._writer.commit(lambda: commit(checksums))
 
     async def _collect(self, body: IncomingBody, digester: Digester) -> None:
-        """Write chunk by chunk; while one is written the next is collected."""
+        """Write chunks as they are, some at a time; while these are written more are collected."""
 
-        def append(data: bytes) -> None:
+        def append(pieces: list[bytes]) -> None:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._writer.write(data)
             digester.update(data)
 
         writing: asyncio.Future[None] = asyncio.ensure_future(self._run(self._writer.begin))
-        collected = bytearray()
+        collected: list[bytes] = []
+        size = 0
         try:
             async for chunk in body.chunks():
-                collected += chunk
-                while len(collected) >= CHUNK_BYTES:
-                    piece = bytes(memoryview(collected)[:CHUNK_BYTES])
-                    del collected[:CHUNK_BYTES]
+                collected.append(chunk)
+                size += len(chunk)
+                if size >= _PART_BYTES or len(collected) >= _MOST_PIECES:
                     await writing
-                    writing = asyncio.ensure_future(self._run(append, piece))
+                    writing = asyncio.ensure_future(self._run(append, collected))
+                    collected, size = [], 0
             await writing
         finally:
             # A source that fails leaves the last step running; nobody waits for it then,
             # and nobody asks how it ended.
             if not writing.cancel() and not writing.cancelled():
                 writing.exception()
-        await self._run(append, bytes(collected))
+        await self._run(append, collected)
         # Refuse a wrong checksum before syncing what will go.
         digester.finish()
 

@@ -109,7 +109,9 @@ def response_to_js(response: Response, keep_alive: KeepAlive, *, method: str = "
         if isinstance(response.body, bytes):
             body = interop.buffer(response.body)
         elif response.body is not None:
-            body = interop.stream_of(response.body, keep_alive)
+            # The platform takes a length from the stream alone, not from the header.
+            length = response.headers.get("Content-Length")
+            body = interop.stream_of(response.body, keep_alive, int(length) if length else None)
     # An absent body is undefined here; the constructor takes that like null.
     return interop.construct("Response", body, options)
 

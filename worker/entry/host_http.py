@@ -19,6 +19,9 @@ from worker.web import HeaderMap, Request, Response
 _COMPRESS_BYTES = 1024
 _COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/problem+json", "text/")
 _VARY = "Accept-Encoding"
+# Of a body's bytes that have arrived at most so many are handed on at once: a slow store holds
+# them in memory for each of its uploads.
+_READ_BYTES = 256 * 1024
 
 
 class HostRequest(Request):
@@ -66,7 +69,7 @@ class HostRequest(Request):
 
 async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
     try:
-        async for chunk in raw.content.iter_any():
+        async for chunk in raw.content.iter_chunked(_READ_BYTES):
             yield chunk
     except (ClientError, HttpProcessingError, OSError):
         raise IncompleteBody("The connection ended before the body did.") from None
