@@ -1,0 +1,44 @@
+"""
+The key store in real workerd: signatures by WebCrypto, one-time prekeys by D1.
+
+A few requests only, because each registration hashes a password there.
+"""
+
+import asyncio
+
+from tests.edge.edge_host import EdgeHost
+from tests.support.accounts import PASSWORD, Person, post
+from tests.support.prekeys import Device
+from tests.support.problems import assert_problem
+
+
+async def test_keys_are_registered_checked_and_given_out_once(host: EdgeHost) -> None:
+    """Registration, a bent signature, parallel fetches, exhaustion, an update, a count."""
+    device, other = Device(), Device()
+    upload = device.upload(
+        3, kyber_pre_keys=device.kyber(1), last_resort_kyber_pre_key=device.last_resort(9)
+    )
+    sign_up = {"username": "edge_bob", "password": PASSWORD}
+    bent = upload | {"signed_pre_key": other.signed()}
+    refused = await post(host, "/auth/register", **sign_up, **bent)
+    assert_problem(refused, 400, "bad_request", members=["errors"])
+    assert refused.json()["errors"][0]["field"] == "signed_pre_key.signature"
+    made = await post(host, "/auth/register", **sign_up, **upload)
+    assert made.status == 200, made.body
+
+    bob = Person(host, made.json())
+    answers = await asyncio.gather(*(bob.get("/v1/keys/edge_bob") for _ in range(5)))
+    assert sorted(one.status for one in answers) == [200] * 3 + [412] * 2
+    bundles = [one.json() for one in answers if one.status == 200]
+    given = sorted((one["one_time_pre_key"] for one in bundles), key=lambda one: int(one["id"]))
+    assert given == upload["one_time_pre_keys"]
+    last = upload["last_resort_kyber_pre_key"]
+    kyber = [one["kyber_pre_key"] for one in bundles]
+    assert (kyber.count(upload["kyber_pre_keys"][0]), kyber.count(last)) == (1, 2)
+    assert {one["identity_key"] for one in bundles} == {device.identity_key}
+
+    for signed, status in ((other.signed(2), 400), (device.signed(2), 200)):
+        answer = await bob.ask("PUT", "/v1/keys", json={"signed_pre_key": signed})
+        assert answer.status == status, answer.body
+    told = (await bob.get("/v1/keys/count")).json()
+    assert (told["one_time_pre_keys"], told["signed_pre_key_id"]) == (0, 2)
