@@ -1,8 +1,6 @@
 """What the verbs of `edgekeep backup` share: folder, server, token, passwords, endings."""
 
-import getpass
 import os
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
@@ -12,6 +10,7 @@ from urllib.parse import urlsplit
 
 from scripts.cli.outcome import BUSY, PARTLY, REFUSED, UNREACHABLE, USAGE, CliError, tell
 from scripts.cli.place import Place
+from scripts.cli.secret_input import prompt, read_password
 from scripts.cli.server import add_server, reach, read_json
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from scripts.backup.server import Server
 
 _T = TypeVar("_T")
-_LONGEST_PASSWORD_FILE = 64 * 1024
 _SILENCE_SECONDS = 60
 
 
@@ -83,7 +81,7 @@ class AskedPasswords:
     def to_open(self) -> str:
         """Return the password of the backup that is there."""
         given = self._given()
-        return _prompt("Backup password: ") if given is None else given
+        return prompt("Backup password: ") if given is None else given
 
     def to_create(self) -> str:
         """Return a new password, typed twice by a person; raises `CliError`, `WeakPassword`."""
@@ -95,10 +93,10 @@ class AskedPasswords:
             _hint(given)
             return given
         tell("Choose the backup password. Nobody can reset it: who loses it loses the backup.")
-        password = _prompt("New backup password (13 characters or more): ")
+        password = prompt("New backup password (13 characters or more): ")
         check_new(password)
         _hint(password)
-        if _prompt("The same again: ") != password:
+        if prompt("The same again: ") != password:
             raise CliError("The two passwords differ.")
         return password
 
@@ -107,28 +105,7 @@ class AskedPasswords:
             if self._variable not in os.environ:
                 raise CliError(f"The environment variable {self._variable} is not set.")
             return os.environ[self._variable]
-        return None if self._file is None else _read_password(self._file)
-
-
-def _read_password(name: str) -> str:
-    try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(_LONGEST_PASSWORD_FILE)
-        else:
-            with Path(name).open("rb") as file:
-                raw = file.read(_LONGEST_PASSWORD_FILE)
-        # The line's end is the editor's, everything else is the password.
-        return raw.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise CliError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise CliError("The password is not UTF-8.") from None
-
-
-def _prompt(text: str) -> str:
-    if not sys.stdin.isatty():
-        raise CliError("There is no terminal to ask for the password: use --password-file -")
-    return getpass.getpass(text)
+        return None if self._file is None else read_password(self._file)
 
 
 def _hint(password: str) -> None:
@@ -220,7 +197,7 @@ def _development_token(place: Place, account: str) -> str:
 async def _sign_in(url: str, username: str, certificate: str) -> str:
     password = os.environ.get("EDGEKEEP_ACCOUNT_PASSWORD")
     if password is None:
-        password = _prompt(f"Account password of {username} (not the backup's): ")
+        password = prompt(f"Account password of {username} (not the backup's): ")
     body = {"username": username, "password": password, "audience": "backup"}
     async with (
         reach(url, certificate=certificate) as session,

@@ -35,6 +35,8 @@ _VERBS = {
     "export": ("profiles_export", "export every profile as NDJSON"),
     "profiles": ("profiles_read", "read, list, count and move profiles"),
     "mail": ("outbox", "show the mail that a host in development wrote"),
+    "account": ("account", "make, list, close and sign out accounts; give roles"),
+    "keys": ("keys", "list and rotate the keys of this deployment"),
     "token": ("access", "print an access token for this machine"),
     "backup": ("backup", "keep identity and contacts in an encrypted backup"),
     "kv": ("kv_verbs", "look into and touch KV namespaces"),
@@ -43,6 +45,7 @@ _VERBS = {
     "durable": ("durable_verbs", "tell which actors have something stored"),
     "cron": ("cron_verbs", "list schedules and run one now"),
     "edge": ("edge", "build, check and deploy the Worker for Cloudflare"),
+    "routes": ("doors", "print every door and who may call it"),
     "docs": ("reference", "write the generated pages of docs/"),
     "version": ("about", "print the version"),
 }

@@ -20,8 +20,8 @@ def add(verbs: Verbs) -> None:
     parser = verbs.add(
         "docs",
         _docs,
-        "Write docs/settings.md, errors.md and limits.md from the tables in the code, and what "
-        "/openapi.json and /docs serve from openapi.yaml.",
+        "Write docs/settings.md, errors.md, limits.md and doors.md from the tables in the code, "
+        "and what /openapi.json and /docs serve from openapi.yaml.",
         ["edgekeep docs", "edgekeep docs --check", "edgekeep docs --refresh-assets latest"],
     )
     parser.add_argument("--check", action="store_true", help="only compare; 1 when out of date")
@@ -63,6 +63,7 @@ def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
     """Return the text of each generated page by its path."""
     from scripts.api_page.document import as_json, read_document
     from scripts.api_page.page import render
+    from scripts.cli.doors import page_lines
 
     document = read_document(checkout)
     shipped = checkout / "worker" / "api_page" / "files"
@@ -71,6 +72,7 @@ def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
         shipped / "page.html": render(document),
         checkout / "docs" / "settings.md": "\n".join(_settings()),
         checkout / "docs" / "errors.md": "\n".join(_errors()),
+        checkout / "docs" / "doors.md": "\n".join(page_lines()),
         checkout / "docs" / "limits.md": "\n".join(_limits()),
     }
 

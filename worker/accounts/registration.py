@@ -23,15 +23,35 @@ async def register(
     """
     Make the account *account_id* and sign it in; return its username and what it may show.
 
-    Raises `Unprocessable` for a name or password that will not do, `UsernameTaken`, `Busy`.
+    Raises what `make` raises.
+    """
+    username, secret = await make(env, account_id, entry.username, entry.password, also=also)
+    who = SignIn(account_id, "password", entry.device_id, entry.label, secret)
+    return username, await begin(env, who, entry.audience)
+
+
+async def make(
+    env: Env,
+    account_id: str,
+    name: str,
+    typed: str,
+    *,
+    role: store.Role = "owner",
+    also: Sequence[D1Statement] = (),
+) -> tuple[str, str]:
+    """
+    Make the account *account_id* with the username *name* and the password *typed*, and *also*.
+
+    Returns the folded username and the password's hash. Raises `Unprocessable` for a name or
+    password that will not do, `UsernameTaken`, `Busy`.
     """
     faults: list[Fault] = []
     username = ""
     try:
-        username = fold(entry.username)
+        username = fold(name)
     except ValueError:
         faults.append(fault("username", "pattern", RULE))
-    password, more = passwords.choose(entry.password, username)
+    password, more = passwords.choose(typed, username)
     faults += more
     if faults:
         raise Unprocessable("The account cannot be made so.", errors=faults)
@@ -39,9 +59,8 @@ async def register(
     if await store.find(env, username) is not None:
         raise store.taken()
     secret = await env.tools.crypto.hash_password(password)
-    await store.create(env, account_id, username, secret, also)
-    who = SignIn(account_id, "password", entry.device_id, entry.label, secret)
-    return username, await begin(env, who, entry.audience)
+    await store.create(env, account_id, username, secret, also, role)
+    return username, secret
 
 
 def new_account_id(env: Env) -> str:

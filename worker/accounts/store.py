@@ -18,7 +18,7 @@ SELECT account_id, secret, disabled_at IS NOT NULL AS disabled
 FROM identities JOIN accounts ON accounts.id = account_id WHERE {_NAMED} ?
 """  # noqa: S608 - no value in it
 _NEW_ACCOUNT = """
-INSERT INTO accounts (id, role, created_at, last_active_at) VALUES (?1, 'owner', ?2, ?2)
+INSERT INTO accounts (id, role, created_at, last_active_at) VALUES (?1, ?3, ?2, ?2)
 """
 _NEW_IDENTITY = """
 INSERT INTO identities (account_id, kind, issuer, subject, secret, created_at)
@@ -41,6 +41,7 @@ SELECT id, role, created_at, last_active_at, disabled_at,
         AS username
 FROM accounts WHERE id > ? ORDER BY id LIMIT ?
 """
+_ONE = _LIST.replace("id > ? ORDER BY id LIMIT ?", "id = ?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,12 @@ async def find(env: Env, username: str) -> Credential | None:
 
 
 async def create(
-    env: Env, account_id: str, username: str, secret: str, also: Sequence[D1Statement] = ()
+    env: Env,
+    account_id: str,
+    username: str,
+    secret: str,
+    also: Sequence[D1Statement] = (),
+    role: Role = "owner",
 ) -> None:
     """
     Make an account with a password, and run *also* with it: all of it or nothing.
@@ -77,7 +83,7 @@ async def create(
     """
     now_ms = env.now_ms()
     statements = [
-        env.db.prepare(_NEW_ACCOUNT).bind(account_id, now_ms),
+        env.db.prepare(_NEW_ACCOUNT).bind(account_id, now_ms, role),
         env.db.prepare(_NEW_IDENTITY).bind(account_id, username, secret, now_ms),
         *also,
     ]
@@ -146,3 +152,9 @@ async def enable(env: Env, account_id: str) -> bool:
 async def list_accounts(env: Env, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
     """Return accounts in order of their ids, from behind *after*; username may be None."""
     return (await env.db.prepare(_LIST).bind(after, limit).all()).results
+
+
+async def account(env: Env, account_id: str) -> dict[str, Any] | None:
+    """Return one account as `list_accounts` does, or None."""
+    row: dict[str, Any] | None = await env.db.prepare(_ONE).bind(account_id).first()
+    return row

@@ -5,13 +5,16 @@ The file is made on the first start with random development secrets, readable by
 and is never committed. Development secrets carry a mark that a production start refuses.
 """
 
+import contextlib
+import fcntl
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worker.codec import b64url
 from worker.entry.config import Config
+from worker.entry.private_file import write_private
 from worker.settings import DEVELOPMENT_MARK, SETTINGS, Setting
 
 DEV_VARS = ".dev.vars"
@@ -81,7 +84,8 @@ def _add_missing(path: Path, random_bytes: Callable[[int], bytes], exists: bool)
     if not text.endswith("\n"):
         text += "\n"
     text += "".join(f"{row.name}={_secret(row, random_bytes)}\n" for row in missing)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # It may be the state itself, which nobody else may look into.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{random_bytes(6).hex()}")
     try:
         _write(draft, text)
@@ -95,6 +99,42 @@ def _add_missing(path: Path, random_bytes: Callable[[int], bytes], exists: bool)
     finally:
         draft.unlink(missing_ok=True)
     return True
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep other processes from changing the file at *path* meanwhile. Raises OSError."""
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def set_dev_var(path: Path, name: str, value: str) -> None:
+    """
+    Write NAME=*value* into the file at *path* in the place of what stood there; the rest stays.
+
+    The file is replaced whole and is readable by its owner only. *value* has no quotes, blanks or
+    line breaks. Raises OSError.
+    """
+    path = path.resolve()
+    text = path.read_text(encoding="utf-8-sig")
+    line = f"{name}={value}"
+    pieces, end, written = [], 0, False
+    for found in _ASSIGNMENT.finditer(text):
+        if found[1] != name:
+            continue
+        # A name may stand there again; the last one counts, so all of them are the new one.
+        pieces += [text[end : found.start()], line]
+        end, written = found.end(), True
+        if text[end : end + 1] == "#":
+            pieces.append(" ")
+    if not written:
+        pieces = [text, "" if text.endswith("\n") or not text else "\n", line, "\n"]
+        end = len(text)
+    write_private(path, "".join([*pieces, text[end:]]).encode())
 
 
 def gather_variables(config: Config, dev_vars: Path, environ: Mapping[str, str]) -> dict[str, str]:
