@@ -217,7 +217,10 @@ class _Doors:
             request = HostRequest(raw, proxies)
             # aiohttp matches decoded paths; only the exact spelling counts here, as at the edge.
             matched = resource if request.path == path else None
-            return await send(raw, await handle(request, env, matched))
+            response = await handle(request, env, matched)
+            # A WebSocket lives on in `send`, for days; what it was asked with need not.
+            del request
+            return await send(raw, response)
 
         return door
 

@@ -93,6 +93,9 @@ async def connect(raw: web.Request, response: Response) -> web.StreamResponse:
     except web.HTTPException:
         end.drop()
         raise
+    # Sent, and of no more use in the hours that may follow.
+    socket.headers.clear()
+    response.headers.clear()
     end.network_buffer = socket.network_buffer
     outgoing = asyncio.create_task(_pump_out(raw, end, socket))
     try:
