@@ -15,7 +15,7 @@ from aiohttp import ClientError, WSMsgType, web
 from durable.local_socket import Closed, LocalSocket
 from worker.web import Response
 
-# Silent for so long: a ping; no answer for a third of that: the peer is gone.
+# Silent for so long: a ping; no answer for half as long: the peer is gone.
 _HEARTBEAT_SECONDS = 30
 # RFC 6455 §7.4.1: these stand for "no code" and "no close frame" and never travel in a frame.
 _NO_CODE = 1005
