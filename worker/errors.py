@@ -96,7 +96,7 @@ class CsrfFailed(Forbidden):
 
 
 class OtherBrowser(Forbidden):
-    """A link of a mail came from another browser than asked for it; it still holds there."""
+    """A link of a mail came from another browser than asked for it, and is not used up by that."""
 
     code, title = "other_browser", "Open the link in the browser that asked for it"
 

@@ -92,7 +92,7 @@ async def test_a_mail_is_offered_until_it_is_taken_and_its_link_signs_in(
     opened = await host.get(path[1], headers=cookies)
     assert opened.status == 200, opened.body
     page.keep(opened)
-    assert {"__Host-session", "__Host-refresh", "__Host-csrf"} == set(page.cookies)
+    assert {"__Host-session", "__Host-refresh", "__Host-csrf"} < set(page.cookies)
     assert_problem(await host.get(path[1], headers=cookies), 401, "invalid_link")
 
 

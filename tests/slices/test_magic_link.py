@@ -36,7 +36,11 @@ async def test_a_link_makes_an_account_and_signs_in(host: RunningHost) -> None:
 
     assert answer.status == 200
     assert "token" not in answer.json()
-    assert set(page.cookies) == {"__Host-session", "__Host-refresh", "__Host-csrf"}
+    assert set(page.cookies) - {"__Host-magic"} == {
+        "__Host-session",
+        "__Host-refresh",
+        "__Host-csrf",
+    }
     told = (await page.ask("GET", "/api/auth/session")).json()
     assert (told["role"], told["username"], told["identities"]) == ("owner", None, ["email"])
     [session] = (await page.ask("GET", "/v1/sessions")).json()["items"]
@@ -79,7 +83,7 @@ async def test_the_mail_says_what_it_is(host: RunningHost) -> None:
 
 
 async def test_the_cookie_of_a_link_is_out_of_reach(host: RunningHost) -> None:
-    """For this host, over TLS, not for scripts, ten minutes; gone once it was used."""
+    """For this host, over TLS, not for scripts, ten minutes; one for all links of a browser."""
     page = Page(host)
     asked = await page.ask("POST", DOOR, json={"email": "ada@example.org"})
     [field] = set_cookies(asked)
@@ -91,7 +95,7 @@ async def test_the_cookie_of_a_link_is_out_of_reach(host: RunningHost) -> None:
     await ask_for_link(page)
     assert page.cookies["__Host-magic"] == nonce
     assert (await open_link(page, first)).status == 200
-    assert "__Host-magic" not in page.cookies
+    assert (await open_link(page, await newest_link(host))).status == 200
 
 
 async def test_of_twenty_uses_at_once_one_wins(host: RunningHost) -> None:
@@ -211,7 +215,7 @@ async def test_on_to_where_the_page_wanted(host: RunningHost) -> None:
 async def test_nowhere_else(host: RunningHost, path: str) -> None:
     """What a browser could take for another site, or for a header, is refused before a mail."""
     answer = await post(host, DOOR, email="ada@example.org", next=path)
-    assert_problem(answer, 422, "unprocessable", "errors")
+    assert_problem(answer, 422, "unprocessable", members={"errors"})
     assert [error["field"] for error in answer.json()["errors"]] == ["next"]
     assert await mails(host) == []
 

@@ -1,7 +1,5 @@
 """The doors of magic links: ask for one, open it, link a mailbox (docs/accounts.md)."""
 
-from typing import Any
-
 from worker import cookies, mailing
 from worker.accounts import identity_store, link_page, magic_link
 from worker.accounts.answers import NO_STORE, granted
@@ -112,9 +110,8 @@ async def _sign_in(request: Request, env: Env, link: Link) -> Response:
     held = await identity_store.account_for(env, way)
     grant = await begin(env, SignIn(held.account_id, way.kind, secret=held.secret))
     answer = granted(env, grant, in_cookies=True)
-    fields = (*answer.cookies, magic_link.cookie(""))
     text = "You can close this page and go on where you asked for the link."
-    return _gone_on(request, link, answer, "You are signed in", text, fields)
+    return _gone_on(request, link, answer, "You are signed in", text)
 
 
 async def _link(request: Request, env: Env, link: Link) -> Response:
@@ -123,13 +120,12 @@ async def _link(request: Request, env: Env, link: Link) -> Response:
     await identity_store.add(env, link.account_id, await magic_link.use(env, link))
     answer = Response.json({"linked": "email"}, headers=NO_STORE)
     text = "From now on you can sign in by e-mail, too."
-    return _gone_on(request, link, answer, "The mailbox is linked", text, (magic_link.cookie(""),))
+    return _gone_on(request, link, answer, "The mailbox is linked", text)
 
 
-def _gone_on(
-    request: Request, link: Link, answer: Response, title: str, text: str, fields: Any
-) -> Response:
+def _gone_on(request: Request, link: Link, answer: Response, title: str, text: str) -> Response:
     """Return *answer*, a page that says the same, or the way to where a page wants to go on."""
+    fields = answer.cookies
     if link.next_path:
         answer = Response(None, 303, {"Location": link.next_path, **NO_STORE})
     elif link_page.wanted(request):

@@ -96,7 +96,7 @@ def check_browser(request: Request, link: Link) -> None:
     shown = cookies.read(request.headers).get(COOKIE, "")
     if not hmac.compare_digest(_fingerprint(shown), link.browser):
         raise OtherBrowser(
-            "It still holds: open it in the browser in which you asked for it, or ask again here."
+            "A link opens only in the browser in which it was asked for. Ask for one here."
         )
 
 
@@ -125,8 +125,8 @@ def nonce_of(request: Request, env: Env) -> str:
 
 
 def cookie(nonce: str) -> str:
-    """Return the Set-Cookie field that binds links to this browser; of "" one that unbinds."""
-    return cookies.write(COOKIE, nonce, MAGIC_LINK_SECONDS if nonce else 0)
+    """Return the Set-Cookie field that binds links to this browser, as long as they hold."""
+    return cookies.write(COOKIE, nonce, MAGIC_LINK_SECONDS)
 
 
 def is_local_path(path: str) -> bool:
