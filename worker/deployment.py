@@ -32,7 +32,11 @@ async def tidy_database(env: Env) -> None:
 
 
 def in_turn(*jobs: Callable[[Env], Awaitable[None]]) -> Callable[[Env], Awaitable[None]]:
-    """Return a job that does *jobs*, all of them even if one fails; it then fails as the last."""
+    """
+    Return a job that does *jobs*, all of them even if one fails; it then fails as the last.
+
+    Its docstring, which the console shows, is made of the first lines of theirs.
+    """
 
     async def run(env: Env) -> None:
         failure: Exception | None = None
@@ -45,4 +49,5 @@ def in_turn(*jobs: Callable[[Env], Awaitable[None]]) -> Callable[[Env], Awaitabl
         if failure is not None:
             raise failure
 
+    run.__doc__ = " ".join((job.__doc__ or job.__name__).strip().splitlines()[0] for job in jobs)
     return run

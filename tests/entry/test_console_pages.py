@@ -287,8 +287,10 @@ async def test_the_overview_tells_of_errors(host: RunningHost) -> None:
 
 
 async def test_a_cron_runs_by_its_button(host: RunningHost) -> None:
-    """The run shows as the last one of this process; an unknown cron is refused."""
-    assert "not yet" in text(await host.get("/_console/crons"))
+    """Each says what it does, its last run in this process shows; an unknown cron is refused."""
+    page = text(await host.get("/_console/crons"))
+    assert "not yet" in page
+    assert "sessions that ended: the hourly job." in page
     [first, *_] = host.opened.config.crons
     answer = await submit(host, "/_console/crons", "/_console/crons/run", cron=first)
     assert f"{first} ran to its end." in text(answer)

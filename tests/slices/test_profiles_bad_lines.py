@@ -37,6 +37,7 @@ def counts(document: dict[str, Any]) -> tuple[int, int, int, int]:
 _BAD_LINES = {
     "not JSON": (b"hello", "json_parse_error", "$"),
     "cut off": (line()[:-1], "json_parse_error", "$"),
+    "cut off in a text": (b'{"broken', "json_parse_error", "$"),
     "two values": (line() + line(), "json_parse_error", "$"),
     "single quotes": (b"{'a':1}", "json_parse_error", "$"),
     "a comment": (b"// x", "json_parse_error", "$"),
@@ -81,6 +82,7 @@ async def test_a_bad_line_is_named_and_the_good_ones_around_it_are_stored(
             assert (error["line_no"], error["status"]) == (2, 422)
             assert (error["error_code"], error["path"]) == (rule, path)
             assert error["message"]
+            assert "at at" not in error["message"]
             assert document["errors_truncated"] is False
             assert await either.stored() == [profile("usr_before"), profile("usr_behind")]
 

@@ -57,7 +57,8 @@ class Judge:
             if end != len(text):
                 return _not_json("extra data", end)
         except json.JSONDecodeError as error:
-            return _not_json(error.msg.lower(), error.pos)
+            # Some of Python's messages end in "at" already: "unterminated string starting at".
+            return _not_json(error.msg.lower().removesuffix(" at"), error.pos)
         except ValueError:
             return _NOT_A_NUMBER
         except RecursionError:
