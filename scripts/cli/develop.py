@@ -29,9 +29,8 @@ def add(verbs: Verbs) -> None:
         "Development secrets are made on the first run: in .dev.vars beside the configuration for\n"
         "the usual state directory, in DIR/.dev.vars for any other (--state DIR).",
         [
-            "edgekeep dev",
-            "edgekeep dev --port 9000 --state /tmp/trial --reset",
             "edgekeep dev --tls",
+            "edgekeep dev --port 9000 --state /tmp/trial --reset",
         ],
     )
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: 8788")

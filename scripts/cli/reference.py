@@ -22,7 +22,7 @@ def add(verbs: Verbs) -> None:
         _docs,
         "Write docs/settings.md, errors.md, limits.md and doors.md from the tables in the code, "
         "and what /openapi.json and /docs serve from openapi.yaml.",
-        ["edgekeep docs", "edgekeep docs --check", "edgekeep docs --refresh-assets latest"],
+        ["edgekeep docs", "edgekeep docs --refresh-assets latest"],
     )
     parser.add_argument("--check", action="store_true", help="only compare; 1 when out of date")
     parser.add_argument(

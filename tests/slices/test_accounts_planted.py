@@ -19,6 +19,7 @@ from tests.support.accounts import (
 from tests.support.problems import assert_problem
 from tests.support.raw import connect
 from tests.support.running_host import Answer, RunningHost, running_host
+from worker.accounts import key_proof, magic_link
 from worker.caller import PERSON
 from worker.codec import open_cursor, seal_cursor
 from worker.routes import ROUTES
@@ -31,10 +32,10 @@ BLANKS = (
 
 
 async def raw(host: RunningHost, method: str, path: str, *lines: str) -> Answer:
-    """Send a head with *lines* as UTF-8, as they stand."""
+    """Send a head with *lines* as UTF-8, as they stand; half surrogates are single bytes."""
     connection = await connect(host.port)
     text = "\r\n".join((f"{method} {path} HTTP/1.1", "Host: localhost", *lines)) + "\r\n\r\n"
-    await connection.send(text.encode())
+    await connection.send(text.encode("utf-8", "surrogateescape"))
     try:
         return await connection.answer(no_body=method == "HEAD")
     finally:
@@ -93,6 +94,18 @@ async def test_two_authorization_headers_are_refused(host: RunningHost) -> None:
     assert folded.status in (400, 401)
 
 
+async def test_cookies_of_bytes_that_are_no_text_are_refused(host: RunningHost) -> None:
+    """Each of ours, at the doors that read it: never a 500."""
+    link = magic_link.seal(host.env, magic_link.make(host.env, "a@example.org", "x"))
+    verify = f"{magic_link.PATH}?token={link}"
+    for name in ("__Host-session", "__Host-refresh", "__Host-csrf", "__Host-magic"):
+        for method, path in (("GET", WHO), ("POST", "/v1/sessions/refresh"), ("GET", verify)):
+            answer = await raw(
+                host, method, path, f"Cookie: {name}=\udcff\udc80", "X-CSRF-Token: \udcfe"
+            )
+            assert answer.status in (400, 401, 403), (name, path, answer.body)
+
+
 async def test_a_sealed_thing_opens_nothing_but_what_it_is_for(host: RunningHost) -> None:
     """Access and refresh token, ticket, CSRF token, cursor: each is refused in all other places."""
     await sign_up(host)
@@ -108,6 +121,8 @@ async def test_a_sealed_thing_opens_nothing_but_what_it_is_for(host: RunningHost
         "ticket": ticket,
         "cursor": seal_cursor(cursor_key, "refresh", [session_id, 0, "x"]),
         "other purpose": seal_cursor(key, "csrf", [session_id, 0, "x"]),
+        "link": magic_link.seal(host.env, magic_link.make(host.env, "a@example.org", "")),
+        "challenge": key_proof.challenge(host.env)["challenge_id"],
         "session id": session_id,
     }
     for name, thing in things.items():
@@ -127,6 +142,9 @@ async def test_a_sealed_thing_opens_nothing_but_what_it_is_for(host: RunningHost
                 "POST", "/v1/tokens", json={"audience": "relay"}
             )
             assert_problem(answer, 403, "csrf_failed")
+        if name != "link":
+            answer = await host.get(f"{magic_link.PATH}?token={thing}")
+            assert_problem(answer, 401, "invalid_link")
         answer = await host.get(f"/api/profiles?cursor={thing}")
         assert_problem(answer, 400, "invalid_cursor")
     assert await person.is_in()

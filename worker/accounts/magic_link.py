@@ -158,4 +158,5 @@ def mail(env: Env, address: str, link: Link) -> Mail:
 
 
 def _fingerprint(nonce: str) -> str:
-    return b64url(hashlib.sha256(nonce.encode()).digest())
+    # A cookie may hold bytes that are no text.
+    return b64url(hashlib.sha256(nonce.encode(errors="replace")).digest())
