@@ -94,8 +94,15 @@ async def test_an_upload_under_way_is_told_to_others(ada: Keeper, waiting: RawCo
     assert (await ada.fetch()).body == blob(9, SIZE)
 
 
-async def test_a_silent_upload_is_taken_over(ada: Keeper, waiting: RawConnection) -> None:
-    """After twenty seconds without a byte another goes ahead; the silent one cannot win."""
+@pytest.mark.parametrize("touch_seconds", [5, 1e9])
+async def test_a_silent_upload_is_taken_over(
+    ada: Keeper, waiting: RawConnection, monkeypatch: pytest.MonkeyPatch, touch_seconds: float
+) -> None:
+    """
+    After twenty seconds without a byte another goes ahead; the silent one cannot win, also when it
+    does not ask before it commits.
+    """
+    monkeypatch.setattr("worker.backup.blob.BACKUP_TOUCH_SECONDS", touch_seconds)
     later(ada.host, 19)
     assert_problem(await ada.store(blob(2), 1), 409, "backup_in_use")
     later(ada.host, 2)
