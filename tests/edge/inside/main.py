@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from durable.embedded import Actors
-from tests.edge.inside import door
+from tests.edge.inside import door, relay
 from worker import interop
 from worker.entry import edge
 from worker.entry.edge_tools import random_bytes
@@ -21,6 +21,7 @@ from worker.routes import ACTORS
 from worker.schema_check import snake_case
 
 _DOOR = "/__edge_test_door"
+_RELAY = "/__edge_relay"
 
 
 class Inline(Executor):
@@ -44,6 +45,9 @@ async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
     # Pyodide has no threads, and here nothing waits for a disk.
     actors.files._closer = Inline()
     try:
+        if str(js_request.url).endswith(_RELAY):
+            env = edge.open_env(js_env, context, _rooms_of(actors))
+            return interop.construct("Response", await relay.exchange(env, context))
         return await edge.answer(js_request, js_env, context, _rooms_of(actors))
     finally:
         await actors.close()
