@@ -7,9 +7,7 @@ them, the sign of that point travels in the top bit of the signature. So what is
 plain Ed25519, which the crypto port does.
 """
 
-from typing import Final
-
-from worker.crypto import Crypto
+from typing import Final, Protocol
 
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -27,13 +25,20 @@ _SMALL_ORDER: Final = frozenset(
 )
 
 
+class Ed25519(Protocol):
+    """What is needed of the crypto port."""
+
+    async def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """See `worker.crypto.Crypto`."""
+
+
 def is_usable(public_key: bytes) -> bool:
     """Whether *public_key* is 32 bytes that write a u coordinate in the one way, of large order."""
     u = int.from_bytes(public_key, "little")
     return len(public_key) == KEY_BYTES and u < _P and u not in _SMALL_ORDER
 
 
-async def verify(crypto: Crypto, public_key: bytes, message: bytes, signature: bytes) -> bool:
+async def verify(crypto: Ed25519, public_key: bytes, message: bytes, signature: bytes) -> bool:
     """
     Whether *signature* (64 bytes) of *message* was made with *public_key* (u coordinate, 32 bytes).
 

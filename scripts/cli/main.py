@@ -39,6 +39,7 @@ _VERBS = {
     "keys": ("keys", "list and rotate the keys of this deployment"),
     "token": ("access", "print an access token for this machine"),
     "backup": ("backup", "keep identity and contacts in an encrypted backup"),
+    "relay": ("relay", "show the relay at work between two terminals"),
     "kv": ("kv_verbs", "look into and touch KV namespaces"),
     "d1": ("d1_verbs", "run SQL and migrations on D1 databases"),
     "r2": ("r2_verbs", "look into and touch R2 buckets"),

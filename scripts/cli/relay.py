@@ -1,0 +1,172 @@
+"""`edgekeep relay`: two terminals talk through the relay. A demo, not a messenger."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from scripts.cli.outcome import OK, PARTLY, CliError, tell
+from scripts.cli.place import Place, add_place
+from scripts.cli.secret_input import prompt, prompt_twice, read_password
+from scripts.cli.server import reach
+from scripts.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from scripts.relay.client import Client
+    from scripts.relay.home import Home
+
+_T = TypeVar("_T")
+_HONESTLY = (
+    "A demo of the relay, not a messenger: every message is sealed end to end by X3DH with a "
+    "prekey of its own, but there is no ratchet, nothing against quantum computers, and nobody "
+    "has audited it. Messengers use libsignal against the same doors (docs/relay.md)."
+)
+
+
+def add(verbs: Verbs) -> None:
+    """Add the group `relay`."""
+    group = verbs.group("relay", "show the relay at work between two terminals")
+    register = group.add(
+        "register",
+        _register,
+        f"Make an account and publish its keys. Secrets stay in --home (mode 0600). {_HONESTLY}",
+        ["edgekeep relay register ada", "edgekeep relay register bob --home ./bob"],
+    )
+    register.add_argument("name", help="the username: 3 to 50 of a-z, 0-9 and _")
+    register.add_argument("--url", help="the server (default: the host of the state)")
+    send = group.add(
+        "send",
+        _send,
+        f"Seal a text for somebody and send it. Each takes one of their prekeys. {_HONESTLY}",
+        ["edgekeep relay send bob 'Hello, we have never met.'"],
+    )
+    send.add_argument("name", help="to whom: a username or an account id")
+    send.add_argument("text", help="what to say")
+    listen = group.add(
+        "listen",
+        _listen,
+        f"Show messages as they come, and keep enough prekeys at the server. {_HONESTLY}",
+        ["edgekeep relay listen", "edgekeep relay listen --once --home ./bob"],
+    )
+    listen.add_argument("--once", action="store_true", help="show what waits, then end")
+    for parser in (send, listen):
+        parser.add_argument(
+            "--accept-new-identity",
+            action="store_true",
+            help="take another identity key than before for theirs, from now on",
+        )
+    for parser in (register, send, listen):
+        _add_home(parser)
+
+
+def _add_home(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="folder of the account (default: edgekeep-relay below $XDG_CONFIG_HOME or ~/.config)",
+    )
+    parser.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="read the account's password from FILE, - for stdin (default: ask)",
+    )
+    add_place(parser)
+
+
+def _register(options: Namespace) -> int:
+    from scripts.relay import client
+
+    home = _home(options)
+    if home.exists:
+        raise CliError(f"{home.folder} holds an account already; --home names another folder.")
+    url = (options.url or Place.of(options).url).rstrip("/")
+    given = options.password_file
+    password = read_password(given) if given else prompt_twice("Password (12 or more characters): ")
+
+    async def work() -> str:
+        async with reach(url, certificate=Place.of(options).certificate_of(url)) as session:
+            return await client.register(session, url, options.name, password, home)
+
+    mark = _run(work)
+    tell(f"{options.name} is registered at {url}; the secrets lie in {home.folder}.")
+    tell("Fingerprint, to compare with people who write to you:")
+    print(mark)
+    return OK
+
+
+def _send(options: Namespace) -> int:
+    async def work(client: "Client") -> tuple[str, bool]:
+        accept = options.accept_new_identity
+        return await client.send(options.name, options.text, accept=accept)
+
+    mark, is_new = _online(options, work)
+    if is_new:
+        tell(f"First message to {options.name}. Compare their fingerprint: {mark}")
+    tell("Sent: the relay has stored it.")
+    return OK
+
+
+def _listen(options: Namespace) -> int:
+    shown = 0
+
+    def show(moment: str, name: str, text: str) -> None:
+        nonlocal shown
+        shown += 1
+        print(f"{moment}  {_printable(name)}: {_printable(text)}", flush=True)
+
+    async def work(client: "Client") -> None:
+        accept = options.accept_new_identity
+        await client.listen(show, tell, once=options.once, accept=accept)
+
+    if not options.once:
+        tell("Listening; Ctrl-C ends it.")
+    _online(options, work)
+    return OK if shown else PARTLY
+
+
+def _online(options: Namespace, work: Callable[["Client"], Awaitable[_T]]) -> _T:
+    """Run *work* with the account of the home, at its own server."""
+    from scripts.relay.client import Client
+
+    home = _home(options)
+
+    def password() -> str:
+        given = options.password_file
+        return read_password(given) if given else prompt("Password of the account: ")
+
+    async def run() -> _T:
+        url = home.load().url
+        async with reach(url, certificate=Place.of(options).certificate_of(url)) as session:
+            return await work(Client(session, home, password))
+
+    return _run(run)
+
+
+def _run(work: Callable[[], Awaitable[_T]]) -> _T:
+    import asyncio
+
+    from scripts.relay.home import HomeError
+
+    async def main() -> _T:
+        return await work()
+
+    try:
+        return asyncio.run(main())
+    except HomeError as error:
+        raise CliError(str(error)) from None
+
+
+def _home(options: Namespace) -> "Home":
+    from scripts.relay.home import Home, default_home
+
+    folder: Path | None = options.home
+    return Home((folder or default_home(os.environ)).absolute())
+
+
+def _printable(text: str) -> str:
+    """Return *text* for a terminal: what is not printable is escaped."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
