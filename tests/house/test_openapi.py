@@ -107,6 +107,20 @@ def test_references_lead_somewhere() -> None:
     assert len(names) == len(set(names))
 
 
+def test_no_text_was_cut_at_a_comma() -> None:
+    """In `{ description: One, two. }` YAML reads a second key without a value."""
+    assert _without_value(DOCUMENT) == []
+
+
+def _without_value(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [name for name, child in value.items() if child is None]
+        return own + [found for child in value.values() for found in _without_value(child)]
+    if isinstance(value, list):
+        return [found for child in value for found in _without_value(child)]
+    return []
+
+
 def _all_problems(root: type[Problem]) -> list[type[Problem]]:
     return [root, *(found for child in root.__subclasses__() for found in _all_problems(child))]
 
