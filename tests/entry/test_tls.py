@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import json
+import re
 import ssl
 import subprocess
 import warnings as warnings_module
@@ -180,6 +181,24 @@ async def test_browsers_that_trust_the_certificate_are_answered(secure: Secure) 
             assert page.status == 200
 
 
+async def test_forms_of_the_console_work_over_tls(secure: Secure) -> None:
+    """A change is made from https; the cookie is Secure, under a name that plain HTTP lacks."""
+    form = f"{secure.url}/_console/kv/PROFILES_KV/put"
+    async with trusting(secure) as session:
+        async with session.get(form) as page:
+            found = re.search(r'name="csrf" value="([^"]+)"', await page.text())
+            assert found is not None
+            cookie = page.cookies["__Secure-edgekeep_console"]
+            assert (cookie["secure"], cookie["samesite"]) == (True, "Strict")
+        fields = {"csrf": found[1], "key": "over-tls", "value": "v", "kind": "text"}
+        for scheme, status in (("http", 403), ("https", 303)):
+            origin = f"{scheme}://localhost:{secure.port}"
+            async with session.post(
+                form, data=fields, headers={"Origin": origin}, allow_redirects=False
+            ) as answer:
+                assert answer.status == status
+
+
 async def test_plain_http_and_old_versions_are_not_answered(secure: Secure) -> None:
     """Nothing but a TLS record comes back, and the host goes on."""
     reader, writer = await asyncio.open_connection("127.0.0.1", secure.port)
@@ -273,7 +292,7 @@ def test_plain_http_for_others_is_warned_of(
 ) -> None:
     """Unless a proxy in front is named, or there is TLS."""
     values = {**SECRETS, "ENVIRONMENT": environment, "TRUSTED_PROXIES": proxies}
-    settings = Settings.load(values)
+    settings = Settings.load({**values, "SMTP_URL": "smtps://mail.example.org:465"})
     said = " ".join(warnings(settings, Listen(host, 8788)))
     assert warned in said
     assert bool(said) is bool(warned)

@@ -16,6 +16,9 @@ from aiohttp import web
 from worker.codec import b64url
 
 COOKIE: Final = "edgekeep_console"
+# Under TLS it has a name of its own: cookies do not tell ports apart, and a browser that holds a
+# Secure one lets no plain-HTTP host of this machine replace it, nor shows it there.
+SECURE_COOKIE: Final = "__Secure-edgekeep_console"
 _VISIT: Final = web.RequestKey("edgekeep_console_visit", str)
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
@@ -30,7 +33,7 @@ class Csrf:
     def visit(self, request: web.Request) -> str:
         """Return the value of the visitor's cookie, a fresh one when there is none yet."""
         if _VISIT not in request:
-            sent = request.cookies.get(COOKIE, "")
+            sent = request.cookies.get(_name(request), "")
             known = _WELL_FORMED.fullmatch(sent) is not None
             request[_VISIT] = sent if known else b64url(self._random_bytes(16))
         return request[_VISIT]
@@ -45,7 +48,16 @@ class Csrf:
 
     def keep(self, request: web.Request, response: web.StreamResponse) -> None:
         """Let the browser keep the cookie that the tokens of this page belong to."""
-        if request.cookies.get(COOKIE) != self.visit(request) and not response.prepared:
+        if request.cookies.get(_name(request)) != self.visit(request) and not response.prepared:
             response.set_cookie(
-                COOKIE, self.visit(request), path="/_console", httponly=True, samesite="Strict"
+                _name(request),
+                self.visit(request),
+                path="/_console",
+                secure=request.secure,
+                httponly=True,
+                samesite="Strict",
             )
+
+
+def _name(request: web.Request) -> str:
+    return SECURE_COOKIE if request.secure else COOKIE
