@@ -48,6 +48,25 @@ def test_a_missing_secret_is_named(name: str) -> None:
         ("SIGNING_KEYS", f":{_KEY}"),
         ("SIGNING_KEYS", f"a:{_KEY},"),
         ("SIGNING_KEYS", "a:canary"),
+        ("MAIL_FROM", "canary"),
+        ("MAIL_FROM", "Canary\r\nBcc: x <canary@x.example>"),
+        ("MAIL_FROM", "canary@x.example, canary@y.example"),
+        ("SMTP_URL", "canary"),
+        ("SMTP_URL", "https://canary.example"),
+        ("SMTP_URL", "smtps://canary:@mail.example"),
+        ("SMTP_URL", "smtps://:canary@mail.example"),
+        ("SMTP_URL", "smtp://ada:canary@mail.example"),
+        ("SMTP_URL", "smtps://canary.example?starttls"),
+        ("SMTP_URL", "smtp://canary.example?tls=maybe"),
+        ("SMTP_URL", "smtps://canary.example/mail"),
+        ("SMTP_URL", "smtps://canary.example:port"),
+        ("SMTP_URL", "smtps://canary.example:99999"),
+        ("SMTP_URL", "smtps://[canary"),
+        ("SMTP_URL", "smtps://"),
+        ("MAIL_WEBHOOK_URL", "http://canary.example/mail"),
+        ("MAIL_WEBHOOK_URL", "https://"),
+        ("MAIL_WEBHOOK_URL", "https://canary.example/a b"),
+        ("MAIL_WEBHOOK_SECRET", "canary\r\nX: y"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_and_not_quoted(name: str, value: str) -> None:
@@ -89,3 +108,20 @@ def test_a_list_of_origins_is_split() -> None:
     """Commas and blanks."""
     origins = Settings.load({**SECRETS, "CORS_ORIGINS": " https://a.example ,,tauri://localhost"})
     assert origins.cors_origins == ("https://a.example", "tauri://localhost")
+
+
+def test_passwords_of_servers_are_hidden_and_may_be_left_out() -> None:
+    """They are no key material: nobody makes one, and no start fails without."""
+    hidden = [row.name for row in SETTINGS if row.hidden and not row.secret]
+    assert {"SMTP_URL", "MAIL_WEBHOOK_URL", "MAIL_WEBHOOK_SECRET"} <= set(hidden)
+    without = Settings.load(SECRETS)
+    assert without.smtp_url is without.mail_webhook_url is without.mail_webhook_secret is None
+    given = {
+        "SMTP_URL": "smtps://ada:pass-word@mail.example",
+        "MAIL_WEBHOOK_URL": "https://mail.example/?key=pass-word",
+        "MAIL_WEBHOOK_SECRET": "pass-word",
+        "MAIL_FROM": "Ada's place <ada@mail.example>",
+    }
+    settings = Settings.load({**SECRETS, **given})
+    assert "pass-word" not in repr(settings)
+    assert settings.mail_from == ("Ada's place", "ada@mail.example")
