@@ -199,6 +199,19 @@ async def end_all(env: Env, account_id: str, keep: str = "") -> int:
     return await _end(env, "account_id = ?2 AND id <> ?3", account_id, keep)
 
 
+async def end_all_with(env: Env, statement: D1Statement, account_id: str, keep: str = "") -> int:
+    """
+    Run *statement* and end every session of an account but *keep*: both or neither.
+
+    Returns how many rows the statement changed.
+    """
+    done, ended = await env.db.batch(
+        [statement, _ending(env, "account_id = ?2 AND id <> ?3", account_id, keep)]
+    )
+    env.access.ended([row["id"] for row in ended.results], env.tools.now())
+    return done.meta.changes
+
+
 async def living(env: Env, account_id: str) -> list[dict[str, Any]]:
     """Return the sessions of an account that hold, the one used last first (times in ms)."""
     return (await env.db.prepare(_LIST).bind(account_id, env.now_ms()).all()).results
@@ -210,10 +223,13 @@ async def purge_sessions(env: Env) -> None:
 
 
 async def _end(env: Env, which: str, *values: str | int) -> int:
-    statement = env.db.prepare(_END.format(which=which)).bind(env.now_ms(), *values)
-    rows = (await statement.all()).results
+    rows = (await _ending(env, which, *values).all()).results
     env.access.ended([row["id"] for row in rows], env.tools.now())
     return len(rows)
+
+
+def _ending(env: Env, which: str, *values: str | int) -> D1Statement:
+    return env.db.prepare(_END.format(which=which)).bind(env.now_ms(), *values)
 
 
 def _grant(

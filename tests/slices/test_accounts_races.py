@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from d1_schema.contract import D1Error
 from tests.support.accounts import Person, bearer, later, sign_in, sign_up
 from tests.support.running_host import RunningHost, running_host
 from worker.access import LONGEST_MINUTES, Access
@@ -124,3 +125,23 @@ async def test_a_shorter_life_of_tokens_brings_no_ended_session_back(tmp_path: P
             assert not await Person(host, person.grant).is_in()
     [row] = [row for row in SETTINGS if row.name == "ACCESS_TOKEN_MINUTES"]
     assert row.most == LONGEST_MINUTES
+
+
+async def test_a_change_that_could_not_end_the_sessions_is_not_made(host: RunningHost) -> None:
+    """A new role, a closing, a new password: with the end of the sessions, or not at all."""
+    person = await sign_up(host)
+    account = person.grant["account_id"]
+    env = host.env
+    await env.db.exec("ALTER TABLE sessions RENAME TO away")
+    for change in (
+        store.set_role(env, account, "admin"),
+        store.disable(env, account),
+        store.change_password(env, account, "another hash", ""),
+    ):
+        with pytest.raises(D1Error, match="no such table"):
+            await change
+    await env.db.exec("ALTER TABLE away RENAME TO sessions")
+
+    assert await person.is_in()
+    again = await sign_in(host)
+    assert (await again.get("/api/auth/session")).json()["role"] == "owner"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from d1_schema.contract import D1Error, D1Statement
 from worker.env import Env
 from worker.errors import UsernameTaken
-from worker.sessions import end_all
+from worker.sessions import end_all_with
 
 Role = Literal["owner", "participant", "admin"]
 ROLES: tuple[Role, ...] = ("owner", "participant", "admin")
@@ -111,9 +111,8 @@ async def change_password(env: Env, account_id: str, secret: str, keep_session: 
 
     A sign-in with the old password either has its session ended here or opens none any more.
     """
-    changed = await env.db.prepare(_CHANGE).bind(secret, account_id).run()
-    await end_all(env, account_id, keep_session)
-    return changed.meta.changes > 0
+    change = env.db.prepare(_CHANGE).bind(secret, account_id)
+    return await end_all_with(env, change, account_id, keep_session) > 0
 
 
 async def identities(env: Env, account_id: str) -> list[Identity]:
@@ -131,15 +130,14 @@ async def set_role(env: Env, account_id: str, role: Role) -> bool:
 
     Its sessions end, because their tokens still carry what the old role allowed.
     """
-    done = await env.db.prepare(_ROLE).bind(role, account_id).run()
-    await end_all(env, account_id)
-    return done.meta.changes == 1
+    change = env.db.prepare(_ROLE).bind(role, account_id)
+    return await end_all_with(env, change, account_id) == 1
 
 
 async def disable(env: Env, account_id: str) -> bool:
     """Close an account and end its sessions; nothing is deleted. False when there is none."""
-    await env.db.prepare(_DISABLE).bind(env.now_ms(), account_id).run()
-    await end_all(env, account_id)
+    closing = env.db.prepare(_DISABLE).bind(env.now_ms(), account_id)
+    await end_all_with(env, closing, account_id)
     return await env.db.prepare(_EXISTS).bind(account_id).first() is not None
 
 
