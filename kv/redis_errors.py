@@ -1,5 +1,6 @@
 """What Redis answers when it does not do what was asked, in our words; its own go no further."""
 
+import os
 import re
 from typing import Final
 
@@ -83,6 +84,8 @@ def _system_reason(error: BaseException | None) -> str:
     """Return what the operating system or TLS said, which names no secret."""
     while error is not None:
         if isinstance(error, OSError) and error.strerror:
-            return error.strerror
+            # asyncio's own loop replaces the system's text by the address, which we say already.
+            own = error.strerror.startswith("Connect call failed") and error.errno
+            return os.strerror(own) if own else error.strerror
         error = error.__cause__ or error.__context__
     return ""

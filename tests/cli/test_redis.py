@@ -45,8 +45,5 @@ def test_a_redis_that_is_not_there_is_one_sentence(edgekeep: Edgekeep, tmp_path:
     done = edgekeep("kv", "key", "list", *where, EDGEKEEP_KV=url)
 
     assert done.returncode == 2
-    assert done.stderr.startswith(
-        f"edgekeep: EDGEKEEP_KV: Redis at 127.0.0.1:{port} does not answer"
-    )
-    assert done.stderr.count("\n") == 1
-    assert "not-to-be-seen" not in done.stderr
+    said = f"Redis at 127.0.0.1:{port} does not answer (Connection refused)."
+    assert done.stderr == f"edgekeep: EDGEKEEP_KV: {said}\n"
