@@ -128,7 +128,7 @@ async def test_a_refusal_is_tried_again_when_it_may_pass(
 async def test_a_recipient_that_is_refused_is_an_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First for now, then for good."""
+    """First with a code that may pass, then for good."""
     async with (
         mailroom(tmp_path / "room", "tls") as room,
         host_with(tmp_path, room, f"smtps://{WRITTEN}@localhost:{{port}}", monkeypatch) as host,
