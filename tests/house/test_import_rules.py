@@ -20,6 +20,8 @@ OFFENCES = {
     "actor-runtimes": ("worker/profiles/import_room.py", "import durable.local_socket"),
     "entries": ("worker/app.py", "import worker.entry.config"),
     "slices": ("worker/profiles/model.py", "import worker.other.model"),
+    "key-store": ("worker/relay/bundle.py", "import worker.relay.model"),
+    "inboxes": ("worker/relay/model.py", "import worker.relay.key_store"),
     "javascript": ("r2/objects.py", "import js"),
     "host-only": ("worker/crypto_port.py", "import cryptography"),
     "ambient": ("worker/profiles/model.py", "import time"),
