@@ -246,6 +246,32 @@ async def test_a_new_identity_is_announced_though_the_host_died_before(host: Run
         await reader.close()
 
 
+class _NoInboxes:
+    """Inboxes that cannot be reached."""
+
+    def get_by_name(self, name: str) -> Any:
+        raise RuntimeError("no inbox")
+
+
+async def test_a_change_that_the_inbox_does_not_hear_of_is_asked_for_again(
+    host: RunningHost,
+) -> None:
+    """503 with the keys stored; the hourly job goes on; the same upload again ends it."""
+    bob, ada = await join(host, "bob", one_time=30), await join(host, "ada")
+    await (await _peer(ada)).send("bob", b"for the old phone")
+    inboxes, host.env.inbox = host.env.inbox, _NoInboxes()  # type: ignore[assignment]
+    bob.device = Device()
+    upload = bob.device.upload()
+    assert_problem(await bob.ask("PUT", "/v1/keys", json=upload), 503, "storage_unavailable")
+    later(host, 601)
+    await _run_hourly(host)
+    assert (await ada.bundle("bob")).json()["identity_key"] == bob.device.identity_key
+    host.env.inbox = inboxes
+    assert (await _put(bob, **upload))["one_time_pre_keys"] == 2
+    found, _ = await (await _peer(bob)).fetch()
+    assert found == []
+
+
 async def test_the_owner_is_told_when_few_are_left(host: RunningHost) -> None:
     """Below twenty the owner's sockets get a hint, at once on connecting, and after fetches."""
     bob, ada = await join(host, "bob", one_time=20), await join(host, "ada")

@@ -6,7 +6,13 @@ from typing import Any
 from d1_schema.contract import D1Statement
 from worker.caller import Caller
 from worker.env import Env
-from worker.errors import BadRequest, Conflict, NotFound, PrekeysExhausted
+from worker.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    PrekeysExhausted,
+    StorageUnavailable,
+)
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KEYS_BYTES, PREKEYS_LOW, UNTOLD_SECONDS
 from worker.rate_limits import refused, spared
 from worker.relay.bundle import Prekey, Upload, check_signatures, parse
@@ -110,7 +116,11 @@ async def tidy(env: Env) -> None:
     """Forget old marks, and tell inboxes of changes that they missed: the hourly job."""
     await purge_taken(env)
     for account_id, changed_at in await untold(env, env.now_ms() - UNTOLD_SECONDS * 1000):
-        await _announce(env, account_id, changed_at, "")
+        try:
+            await _announce(env, account_id, changed_at, "")
+        except Exception as error:
+            # The next hour tries again; the others do not wait for that.
+            env.log.error("identity_not_announced", error)
 
 
 async def _target(request: Request, env: Env) -> str:
@@ -169,7 +179,14 @@ async def _told(store: KeyStore, caller: Caller, env: Env) -> Response:
     """Answer what is held now; first finish a change of identity, also one that was cut off."""
     identity, counts = await store.identity(), await store.counts()
     if identity is not None and identity.changed_at is not None:
-        await _announce(env, caller.subject, identity.changed_at, caller.session_id)
+        try:
+            await _announce(env, caller.subject, identity.changed_at, caller.session_id)
+        except Exception as error:
+            env.log.error("identity_not_announced", error)
+            raise StorageUnavailable(
+                "The keys are stored; send them again, so that others learn of it.",
+                headers={"Retry-After": "2"},
+            ) from None
     last_resort = identity and identity.last_resort
     body = {
         "one_time_pre_keys": counts.one_time,
