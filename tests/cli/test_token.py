@@ -84,6 +84,8 @@ def test_production_with_real_keys_is_refused_too(edgekeep: Edgekeep, tmp_path: 
         ENVIRONMENT="production",
         SIGNING_KEYS=f"k1:{key}",
         CURSOR_KEY=key,
+        SESSION_KEY=key,
+        EMAIL_LOOKUP_KEYS=f"k1:{key}",
         PSEUDONYM_KEY=key,
     )
 

@@ -185,3 +185,10 @@ def test_only_our_own_names_are_taken_from_the_environment(config: Config, path:
     assert "AWS_SECRET" not in gathered
     assert gathered["EDGEKEEP_KV"] == "redis://h"
     assert gathered["ENVIRONMENT"] == "e"
+
+
+def test_a_state_made_for_the_secrets_is_private(tmp_path: Path) -> None:
+    """The folder may hold people's data later: nobody else looks into it."""
+    folder = tmp_path / "state"
+    make_dev_vars(folder / ".dev.vars", dice)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
