@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +141,20 @@ class Complaints:
     """What the browser complained of; a test that expects a refusal says so with `expect`."""
 
     texts: list[str]
+    pages: list[Page] = field(default_factory=list)
 
     def expect(self, text: str) -> None:
         """Take out complaints with *text*: Chromium notes every answer of 4xx, for example."""
+        end = time.monotonic() + _PATIENCE_MS / 1000
+        while time.monotonic() < end and not any(text in noted for noted in self.texts):
+            # Chromium tells in its own time; its words come in while something waits for a page.
+            self.pages[-1].wait_for_timeout(20)
         assert any(text in noted for noted in self.texts), (text, self.texts)
         self.texts[:] = [noted for noted in self.texts if text not in noted]
 
     def listen(self, page: Page) -> None:
         """Note errors and violations of *page*."""
+        self.pages.append(page)
 
         def said(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
