@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.support.prekeys import Device, Member, join
 from tests.support.running_host import Answer, RunningHost, running_host
+from worker.relay.bundle import parse
+from worker.relay.key_store import KeyStore
 
 KEYS = 100
 FETCHES = 1000
@@ -119,3 +121,15 @@ async def test_an_update_that_a_change_of_identity_overtook_is_refused(host: Run
     bundle = (await reader.bundle("bob")).json()
     assert bundle["identity_key"] == new.identity_key
     assert new.has_signed(bundle["signed_pre_key"])
+
+
+async def test_what_was_judged_by_a_gone_identity_is_not_stored(host: RunningHost) -> None:
+    """The last moment of that race: judged before the change, stored after it, so nothing is."""
+    old, new = Device(), Device()
+    bob = await join(host, "bob", **old.upload(5))
+    assert (await bob.ask("PUT", "/v1/keys", json=new.upload(5))).status == 200
+    before = await bob.count()
+    late = parse({"signed_pre_key": old.signed(2), "kyber_pre_keys": old.kyber(2)})
+    store = KeyStore(host.env, bob.grant["account_id"])
+    assert not await store.update(late, old.identity_key)
+    assert await bob.count() == before
