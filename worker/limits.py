@@ -76,18 +76,22 @@ RELAY_REMEMBER_MS = 3600 * 1000
 RELAY_CLIENT_ID_CHARS = 100
 # Sockets of one account; the oldest makes room.
 RELAY_SOCKETS = 32
-# What may wait for one socket before nothing more is pushed to it, or read from it.
-RELAY_BUFFER_BYTES = 1 * MIB
+# What may wait for one socket before nothing more is pushed to it, or read from it. In the smallest
+# answers to a send (29 bytes) well below the 10,000 messages at which a host cuts a socket.
+RELAY_BUFFER_BYTES = 128 * KIB
 # Pushed and not acknowledged on one socket with ack=1.
 RELAY_UNACKED = 256
 # One read of the backlog, and one fetch or listing at most.
-RELAY_CHUNK_MESSAGES = 100
+RELAY_CHUNK_MESSAGES = 1000
 RELAY_CHUNK_BYTES = 512 * KIB
 RELAY_FETCH_BYTES = 8 * MIB
 RELAY_LIST = 1000
 RELAY_ACK_IDS = 1000
+# So many waiting for somebody who listens: senders are held up, for so long at most.
+RELAY_CROWDED = 600
+RELAY_HOLD_MS = 250
 # What one sender may have under way.
-RELAY_BATCH_MESSAGES = 512
+RELAY_BATCH_MESSAGES = 256
 RELAY_BATCH_BYTES = 1 * MIB
 # How long a sender's inbox goes by what it looked up, and how many names it remembers.
 RELAY_NAME_MS = 30 * 1000

@@ -131,9 +131,9 @@ async def test_unacknowledged_pushes_stop_at_a_window_and_go_on_with_acks(
         await sender.hear()
     peer = await bob.socket("&ack=1")
     await peer.subscribe()
-    got = [(await peer.hear()).message for _ in range(300)]
-    assert (await peer.ask(ack=pb.Ack(ids=[one.id for one in got]))).acked.removed == 300
-    got += [(await peer.hear()).message for _ in range(100)]
+    got = [(await peer.hear()).message for _ in range(256)]
+    assert (await peer.ask(ack=pb.Ack(ids=[one.id for one in got]))).acked.removed == 256
+    got += [(await peer.hear()).message for _ in range(144)]
     assert [one.ciphertext for one in got] == [b"%d" % number for number in range(400)]
 
 

@@ -12,8 +12,10 @@ from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from worker.env import Env
 from worker.limits import (
     RELAY_CHUNK_MESSAGES,
+    RELAY_CROWDED,
     RELAY_FETCH_BYTES,
     RELAY_HINT_SECONDS,
+    RELAY_HOLD_MS,
     RELAY_REMEMBER_MS,
 )
 from worker.relay.inbox_store import REPEATABLE, InboxStore
@@ -156,6 +158,7 @@ class Inbox(DurableObject):
                     continue
             fresh[id_] = Message(id_, sender, sender_name, now_ms, body)
         await self._put(list(fresh.values()), now_ms)
+        await self._hold_up(now_ms)
         return now_ms, known
 
     async def tell_identity_changed(self, user: str, username: str) -> None:
@@ -173,6 +176,17 @@ class Inbox(DurableObject):
         self._sessions.push(added, self._store)
         self._go_on()
         await self._ring_by(now_ms + RELAY_REMEMBER_MS)
+
+    async def _hold_up(self, since_ms: int) -> None:
+        """
+        Let a sender wait for readers that are a little slower, before the oldest must leave.
+
+        For a moment only: who does not read must not stop those who write.
+        """
+        while len(self._store) > RELAY_CROWDED and self._sessions.are_listening:
+            if not 0 <= self.env.now_ms() - since_ms < RELAY_HOLD_MS:
+                return
+            await self.env.tools.pause(PATIENCE / 4)
 
     # -- pushing and removing ----------------------------------------------------------------------
 

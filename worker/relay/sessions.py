@@ -95,7 +95,8 @@ class Sessions:
         """Send what was just stored to those who have everything before it, and room."""
         before = added[0].seq - 1
         for session in self._all.values():
-            if session.subscribed and session.cursor == before and _may_have_more(session, store):
+            is_next = session.subscribed and session.cursor == before
+            if is_next and _room(session, store) >= len(added):
                 session.deliver(added)
 
     def step(self, store: InboxStore) -> tuple[bool, bool]:
@@ -137,10 +138,11 @@ class Sessions:
 
 def _catch_up(session: Session, store: InboxStore) -> tuple[bool, bool]:
     """Send *session* some of its backlog; return (more is left, some was sent)."""
-    if not _may_have_more(session, store):
+    room = _room(session, store)
+    if not room:
         # With acknowledgements the next ack goes on; else the network has to.
         return not session.acks, False
-    found = store.read(session.cursor, RELAY_CHUNK_MESSAGES, RELAY_CHUNK_BYTES)
+    found = store.read(session.cursor, room, RELAY_CHUNK_BYTES)
     if found:
         session.deliver(found)
         return True, True
@@ -148,9 +150,10 @@ def _catch_up(session: Session, store: InboxStore) -> tuple[bool, bool]:
     return False, True
 
 
-def _may_have_more(session: Session, store: InboxStore) -> bool:
+def _room(session: Session, store: InboxStore) -> int:
+    """How many messages may be sent to *session* now."""
     if not session.is_open or not session.has_room:
-        return False
+        return 0
     if not session.acks:
-        return True
-    return len(store) - store.behind(session.cursor) < RELAY_UNACKED
+        return RELAY_CHUNK_MESSAGES
+    return max(0, RELAY_UNACKED - (len(store) - store.behind(session.cursor)))
