@@ -39,7 +39,10 @@ def add(verbs: Verbs) -> None:
         "send",
         _send,
         f"Seal a text for somebody and send it. Each takes one of their prekeys. {_HONESTLY}",
-        ["edgekeep relay send bob 'Hello, we have never met.'"],
+        [
+            "edgekeep relay send bob 'Hello, we have never met.'",
+            "edgekeep relay send ada 'Hello back.' --home ./bob",
+        ],
     )
     send.add_argument("name", help="to whom: a username or an account id")
     send.add_argument("text", help="what to say")
