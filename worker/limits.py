@@ -79,6 +79,8 @@ RELAY_SOCKETS = 32
 # What may wait for one socket before nothing more is pushed to it, or read from it. In the smallest
 # answers to a send (29 bytes) well below the 10,000 messages at which a host cuts a socket.
 RELAY_BUFFER_BYTES = 128 * KIB
+# The same for pushed messages (80 bytes at least).
+RELAY_PUSH_BYTES = 512 * KIB
 # Pushed and not acknowledged on one socket with ack=1.
 RELAY_UNACKED = 256
 # One read of the backlog, and one fetch or listing at most.

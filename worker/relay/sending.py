@@ -79,7 +79,7 @@ class Sending:
             if recipient is None:
                 refused = _UNKNOWN
             else:
-                self._add(_Frame(session, seq, recipient, 0), send)
+                self._add(session, seq, recipient, send)
         if refused is not None:
             if not self._is_running:
                 session.tell(seq, refused)
@@ -113,15 +113,15 @@ class Sending:
         found = self._names[to] = (account_id, until)
         return found
 
-    def _add(self, frame: _Frame, send: Send) -> None:
-        batch = self._batches.get(frame.recipient)
+    def _add(self, session: Session, seq: int, recipient: str, send: Send) -> None:
+        batch = self._batches.get(recipient)
         if batch is None:
-            batch = self._batches[frame.recipient] = _Bodies()
-        self._frames.append(frame._replace(position=len(batch.ids)))
-        batch.ids.append(self._id_of(frame.recipient, send.client_id))
+            batch = self._batches[recipient] = _Bodies()
+        self._frames.append(_Frame(session, seq, recipient, len(batch.ids)))
+        batch.ids.append(self._id_of(recipient, send.client_id))
         batch.bodies.append(send.ciphertext)
         self._bytes += len(send.ciphertext)
-        self._name = frame.session.kept["name"]
+        self._name = session.kept["name"]
         if not self._is_running:
             self._is_running = True
             self._start(self._run())

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from worker.limits import RELAY_BUFFER_BYTES
+from worker.limits import RELAY_BUFFER_BYTES, RELAY_PUSH_BYTES
 from worker.relay.frames import JSON, Frames, protobuf
 from worker.relay.inbox_store import Waiting
 from worker.relay.model import Event
@@ -68,6 +68,11 @@ class Session:
     def has_room(self) -> bool:
         """Whether the network keeps up with what is sent here."""
         return int(self.ws.buffered_amount) < RELAY_BUFFER_BYTES
+
+    @property
+    def has_push_room(self) -> bool:
+        """The same for messages, which are larger than answers."""
+        return int(self.ws.buffered_amount) < RELAY_PUSH_BYTES
 
     @property
     def is_flooded(self) -> bool:

@@ -152,7 +152,7 @@ def _catch_up(session: Session, store: InboxStore) -> tuple[bool, bool]:
 
 def _room(session: Session, store: InboxStore) -> int:
     """How many messages may be sent to *session* now."""
-    if not session.is_open or not session.has_room:
+    if not session.is_open or not session.has_push_room:
         return 0
     if not session.acks:
         return RELAY_CHUNK_MESSAGES
