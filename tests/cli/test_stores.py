@@ -1,12 +1,13 @@
 """`edgekeep kv|d1|r2|durable|cron`: looking into a state and touching it."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Edgekeep, Server, profile_lines
+from worker.routes import SCHEDULES
 
 
 def test_a_value_comes_back_as_it_was_put(edgekeep: Edgekeep, tmp_path: Path) -> None:
@@ -211,8 +212,10 @@ def test_crons_are_listed_with_their_next_moment(edgekeep: Edgekeep) -> None:
     """The configuration's expressions, each with a moment to come in UTC."""
     listed = json.loads(edgekeep("cron", "list", "--json").stdout)
 
-    assert [row["cron"] for row in listed] == ["17 3 * * *"]
-    assert datetime.fromisoformat(listed[0]["next"]).strftime("%H:%M") == "03:17"
+    moments = {row["cron"]: datetime.fromisoformat(row["next"]) for row in listed}
+    assert set(moments) == set(SCHEDULES)
+    assert moments["17 3 * * *"].strftime("%H:%M") == "03:17"
+    assert all(moment > datetime.now(UTC) for moment in moments.values())
 
 
 def test_a_cron_runs_in_the_server_or_here(
@@ -220,9 +223,12 @@ def test_a_cron_runs_in_the_server_or_here(
 ) -> None:
     """With a host it is asked, without one the job runs in this process."""
     there = edgekeep("cron", "run", "17 3 * * *", "--state", server.state)
-    here = edgekeep("cron", "run", "--state", tmp_path / "state")
+    here = edgekeep("cron", "run", "17 3 * * *", "--state", tmp_path / "state")
+    unnamed = edgekeep("cron", "run", "--state", tmp_path / "state")
 
     assert there.returncode == here.returncode == 0
+    assert unnamed.returncode == 2
+    assert "Say which: " in unnamed.stderr
     assert "cron_done" not in there.stderr
     assert "cron_done" in here.stderr
 

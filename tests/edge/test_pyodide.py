@@ -9,12 +9,14 @@ from tests.house.sources import ROOT
 from tests.house.test_portable_modules import portable_modules
 
 # The SDK stays out: it needs the runtime itself.
-_PACKAGES = ("python_modules/fastjsonschema/", "python_modules/jwt/")
+_PACKAGES = tuple(
+    f"python_modules/{name}/" for name in ("dilithium_py", "fastjsonschema", "google", "jwt")
+)
 
 
 def test_every_portable_module_loads_in_current_pyodide(node: None) -> None:
     """
-    All of them, also those that the entry does not reach, with fastjsonschema and PyJWT beside.
+    All of them, also those that the entry does not reach, with the vendored packages beside.
     """
     modules = portable_modules()
     files = {
@@ -22,6 +24,8 @@ def test_every_portable_module_loads_in_current_pyodide(node: None) -> None:
         for path, data in built().items()
         if path.startswith(_PACKAGES)
     }
+    for generated in ROOT.glob("worker/**/*_pb2.py"):
+        files[str(generated.relative_to(ROOT))] = generated.read_text("utf-8")
     for module in modules:
         place = ROOT.joinpath(*module.split("."))
         path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")

@@ -70,7 +70,7 @@ def portable_modules() -> list[str]:
         if parts[0] not in PORTABLE or parts[-1] in HOST_ADAPTERS:
             continue
         at_entry = parts[:2] == ["worker", "entry"]
-        if not at_entry or parts[-1] in ("entry", "edge", "edge_crypto", "edge_http", "edge_tools"):
+        if not at_entry or parts[-1] == "entry" or parts[-1].startswith("edge"):
             found.append(name)
     return found
 
