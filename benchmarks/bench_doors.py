@@ -21,7 +21,8 @@ from worker.caller import ANYONE, Caller
 from worker.entry import host
 from worker.env import Env
 from worker.errors import NotFound
-from worker.routes import ROUTES, Handler, Route, RouteTable
+from worker.route_table import Handler, Route, RouteTable
+from worker.routes import ROUTES
 from worker.sessions import SignIn, begin
 from worker.usernames import account_of
 from worker.web import JSON, Request, Response
