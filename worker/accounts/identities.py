@@ -7,10 +7,11 @@ looks equal (an address at two providers) links nothing (facts/seeds.md §3.2).
 
 from typing import Any
 
-from worker.accounts import identity_store, key_proof, passwords, store
+from worker.accounts import identity_store, key_proof, store
 from worker.accounts.answers import NO_STORE, granted
 from worker.accounts.identity_store import Way
-from worker.accounts.model import Fault, Members, fault, read_entry
+from worker.accounts.model import Members, fault, read_entry
+from worker.accounts.registration import chosen
 from worker.caller import Caller, pseudonym
 from worker.codec import iso_time
 from worker.cookies import check_origin
@@ -19,7 +20,6 @@ from worker.errors import IdentityTaken, LastIdentity, NotFound, Unauthorized, U
 from worker.sessions import SignIn, begin, end_all
 from worker.sign_in_guard import guarded
 from worker.tokens import CHALLENGE
-from worker.usernames import RULE, fold
 from worker.web import Request, Response
 
 
@@ -46,19 +46,7 @@ async def add_password(request: Request, caller: Caller, env: Env) -> Response:
     members = await Members.of(request)
     name, typed = members.text("username"), members.text("password")
     members.done()
-    faults: list[Fault] = []
-    username = ""
-    try:
-        username = fold(name)
-    except ValueError:
-        faults.append(fault("username", "pattern", RULE))
-    password, more = passwords.choose(typed, username)
-    if faults or more:
-        raise Unprocessable("The password was not added.", errors=faults + more)
-    # Asked first only to spare a hash; the insert decides.
-    if await store.find(env, username) is not None:
-        raise store.taken()
-    secret = await env.tools.crypto.hash_password(password)
+    username, secret = await chosen(env, name, typed, "The password was not added.")
     try:
         return await _added(env, caller, Way("password", [("", username)], secret))
     except IdentityTaken:

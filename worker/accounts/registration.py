@@ -45,6 +45,23 @@ async def make(
     Returns the folded username and the password's hash. Raises `Unprocessable` for a name or
     password that will not do, `UsernameTaken`, `Busy`.
     """
+    username, secret = await chosen(env, name, typed, "The account cannot be made so.")
+    await store.create(env, account_id, username, secret, also, role)
+    return username, secret
+
+
+def new_account_id(env: Env) -> str:
+    """Return the id of an account that is about to be made."""
+    return uuid7(env.now_ms(), env.tools.random_bytes(10))
+
+
+async def chosen(env: Env, name: str, typed: str, refusal: str) -> tuple[str, str]:
+    """
+    Return a username that is free, folded, and the hash of a password that may be chosen.
+
+    Raises `Unprocessable`, with *refusal*, for a name or password that will not do,
+    `UsernameTaken`, `Busy`.
+    """
     faults: list[Fault] = []
     username = ""
     try:
@@ -54,15 +71,8 @@ async def make(
     password, more = passwords.choose(typed, username)
     faults += more
     if faults:
-        raise Unprocessable("The account cannot be made so.", errors=faults)
-    # Asked first only to spare a hash; the insert below decides.
+        raise Unprocessable(refusal, errors=faults)
+    # Asked first only to spare a hash; the insert that follows decides.
     if await store.find(env, username) is not None:
         raise store.taken()
-    secret = await env.tools.crypto.hash_password(password)
-    await store.create(env, account_id, username, secret, also, role)
-    return username, secret
-
-
-def new_account_id(env: Env) -> str:
-    """Return the id of an account that is about to be made."""
-    return uuid7(env.now_ms(), env.tools.random_bytes(10))
+    return username, await env.tools.crypto.hash_password(password)
