@@ -2,30 +2,26 @@
 D1 on one SQLite file, in this process.
 
 Statements run on the event loop while they are short, and in threads of
-aiosqlite when they are not; see `sqlite_file` for the promises, and
-`sqlite_dialect` for how SQLite is made to answer like D1.
+aiosqlite when they are not; see `sqlite.file` for the promises, and
+`sqlite.dialect` for how SQLite is made to answer like D1.
 """
 
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
-
-import aiosqlite
+from typing import Final
 
 from d1_schema.contract import D1Database, D1Error, D1Meta, D1Rows, D1Session
 from d1_schema.local_session import LocalSession
 from d1_schema.plan import Plan
-from d1_schema.sqlite_dialect import describe, install_authorizer, open_connection
-from d1_schema.sqlite_file import SqliteFile
-from d1_schema.sqlite_handle import INLINE_STEPS, LANE_STEPS, Handle
-from d1_schema.sqlite_writes import Lane
+from d1_schema.sqlite.dialect import describe, install_authorizer, open_connection
+from d1_schema.sqlite.file import SqliteFile
+from d1_schema.sqlite.handle import INLINE_STEPS, LANE_STEPS, Handle
+from d1_schema.sqlite.lane import open_lane
 from d1_schema.values import Parameter, Value, size_of
-
-T = TypeVar("T")
 
 SERVED_BY: Final = "edgekeep.embedded"
 HEAVY_BYTES: Final = 128 * 1024
@@ -39,50 +35,6 @@ PLANS: Final = 1024
 PAGE_BYTES: Final = 4096
 
 Call = tuple[Plan, tuple[Parameter, ...]]
-
-
-class AiosqliteLane(aiosqlite.Connection):
-    """A connection in a thread of its own, where a whole piece of work is one hop."""
-
-    handle: Handle
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connect, iter_chunk_size=64)
-        # A program that dies of an error must not hang on a thread that waits for work.
-        self._thread.daemon = True
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run *work* in the thread, after what was handed in before."""
-        result: T = await self._execute(work)  # type: ignore[no-untyped-call]
-        return result
-
-    async def close_lane(self) -> None:
-        """Close the connection, copying the WAL if it is the last; end the thread."""
-        await self.run(self.handle.let_go)
-        await self.close()
-
-
-async def open_lane(
-    path: Path, prepare: Callable[[sqlite3.Connection], Handle], *, is_limited: bool
-) -> Lane:
-    """
-    Open one more connection to *path* in a thread; it may wait for locks.
-
-    *prepare* makes the handle, in that thread. Text that is not UTF-8 is read
-    leniently here (see `sqlite_handle.is_for_lane`).
-    """
-
-    def connect() -> sqlite3.Connection:
-        connection = open_connection(
-            path, timeout=30.0, autocheckpoint_pages=0, is_limited=is_limited, is_shared=True
-        )
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-        return connection
-
-    lane = AiosqliteLane(connect)
-    await lane
-    lane.handle = await lane.run(lambda: prepare(lane._conn))  # noqa: SLF001 - own subclass
-    return lane
 
 
 def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:

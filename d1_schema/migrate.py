@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from d1_schema.contract import D1Database, D1Error
-from d1_schema.sqlite_text import has_statement, parse_statements, split_statements
+from d1_schema.sqlite.text import has_statement, parse_statements, split_statements
 
 DEFAULT_TABLE: Final = "d1_migrations"
 

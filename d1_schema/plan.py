@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from d1_schema.contract import NO_STATEMENTS, D1Error
-from d1_schema.sqlite_authority import TRANSACTION_REFUSED
-from d1_schema.sqlite_handle import Handle
-from d1_schema.sqlite_text import TRANSACTION_WORDS, StatementText, has_statement, parse_statements
+from d1_schema.sqlite.authority import TRANSACTION_REFUSED
+from d1_schema.sqlite.handle import Handle
+from d1_schema.sqlite.text import TRANSACTION_WORDS, StatementText, has_statement, parse_statements
 from d1_schema.values import Parameter, Value, from_plain
 
 WRONG_COUNT: Final = "D1_ERROR: Wrong number of parameter bindings for SQL query."

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from d1_schema import sqlite_dialect
-from d1_schema.sqlite_text import StatementText, has_statement, parse_statements
+from d1_schema.sqlite import dialect
+from d1_schema.sqlite.text import StatementText, has_statement, parse_statements
 from durable.errors import ObjectResetError, SqlError
 from durable.object_file import MARK
 from durable.sql_cursor import HeldCursor
@@ -56,7 +56,7 @@ class LocalSql(SqlStorage):
         try:
             connection.executemany(statement.text, zip(*columns, strict=True))
         except sqlite3.Error as error:
-            raise SqlError(sqlite_dialect.describe(error, authority)) from None
+            raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True
             if not connection.in_transaction:
@@ -83,9 +83,9 @@ class LocalSql(SqlStorage):
         authority.is_lifted = False
         try:
             cursor = connection.execute(statement.text, _arranged(statement, values))
-            rows = [[sqlite_dialect.from_sqlite(v) for v in row] for row in cursor]
+            rows = [[dialect.from_sqlite(v) for v in row] for row in cursor]
         except sqlite3.Error as error:
-            raise SqlError(sqlite_dialect.describe(error, authority)) from None
+            raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True
             if writes.dirty and not connection.in_transaction:
@@ -109,7 +109,7 @@ def to_binding(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, int) and not -(2**53) < value < 2**53:
         raise TypeError("Cannot convert a BigInt value to a number")
-    return sqlite_dialect.to_sqlite(value)
+    return dialect.to_sqlite(value)
 
 
 def _bound_column(column: tuple[Any, ...]) -> Sequence[Any]:

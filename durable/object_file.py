@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from d1_schema import sqlite_dialect
+from d1_schema.sqlite import dialect
 
 MARK: Final = "/*edgekeep's own*/"
 """In every statement of ours; user SQL that contains it is refused (see `Authority`)."""
@@ -151,7 +151,7 @@ class ObjectFile:
         self.exists = _is_whole(path)
         """False until the first write: reads of such an object need no file."""
         self._is_relaxed = False
-        self.authority: sqlite_dialect.Authority | None = None
+        self.authority: dialect.Authority | None = None
 
     @property
     def in_transaction(self) -> bool:
@@ -200,10 +200,10 @@ class ObjectFile:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = FAST").fetchone()
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            for limit, value in sqlite_dialect.LIMITS.items():
+            for limit, value in dialect.LIMITS.items():
                 connection.setlimit(limit, value)
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_BYTES)
-            authority = sqlite_dialect.install_authorizer(connection)
+            authority = dialect.install_authorizer(connection)
         except BaseException:
             connection.close()
             raise

@@ -4,7 +4,7 @@ KV on one SQLite file, in this process.
 One row for each key. The value is the last column, so that a list never walks
 through values. The table keeps its rowid: as WITHOUT ROWID, values of 1 KB made
 the tree six times slower to fill (measured). How the file stays off the event
-loop's back is told in `d1_schema.sqlite_file`.
+loop's back is told in `d1_schema.sqlite.file`.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from d1_schema.embedded import open_lane
-from d1_schema.sqlite_dialect import open_connection
-from d1_schema.sqlite_file import SqliteFile
-from d1_schema.sqlite_handle import INLINE_STEPS, LANE_STEPS, Handle
+from d1_schema.sqlite.dialect import open_connection
+from d1_schema.sqlite.file import SqliteFile
+from d1_schema.sqlite.handle import INLINE_STEPS, LANE_STEPS, Handle
+from d1_schema.sqlite.lane import open_lane
 from kv.bulk import HEAVY_BYTES, PUT_MANY, REPLACING, packed, parts
 from kv.checks import KVError, decode_cursor, encode_cursor
 from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored

@@ -69,7 +69,7 @@ def _add_json(*parsers: ArgumentParser) -> None:
 
 def _execute(options: Namespace) -> int:
     from d1_schema.contract import D1Error
-    from d1_schema.sqlite_text import has_statement, split_statements
+    from d1_schema.sqlite.text import has_statement, split_statements
 
     sql = options.command if options.file is None else options.file.read_text(encoding="utf-8")
     statements = [piece for piece in split_statements(sql) if has_statement(piece)]

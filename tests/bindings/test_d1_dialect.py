@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from d1_schema.sqlite_dialect import (
+from d1_schema.sqlite.dialect import (
     Authority,
     describe,
     install_authorizer,

@@ -1,7 +1,7 @@
 """
 What the embedded adapters promise about the event loop, locks and full disks.
 
-These are promises of `d1_schema.sqlite_file`, so they run on the embedded adapter only.
+These are promises of `d1_schema.sqlite.file`, so they run on the embedded adapter only.
 """
 
 import asyncio
@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from d1_schema import sqlite_file, sqlite_writes
 from d1_schema.contract import D1Error
 from d1_schema.embedded import EmbeddedDatabase, open_database
-from d1_schema.slow_memo import MEMO_SIZE, SLOW_AFTER, SlowMemo
+from d1_schema.sqlite import file as sqlite_file
+from d1_schema.sqlite import writes as sqlite_writes
+from d1_schema.sqlite.slow_memo import MEMO_SIZE, SLOW_AFTER, SlowMemo
 
 COUNT = (
     "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {}) SELECT {} FROM c"

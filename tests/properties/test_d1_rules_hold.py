@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from d1_schema.embedded import open_database
-from d1_schema.sqlite_text import has_statement, parse_statements, split_statements
+from d1_schema.sqlite.text import has_statement, parse_statements, split_statements
 from d1_schema.values import from_plain, to_plain
 
 quoted = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -20,9 +20,9 @@ from typing import Final, TypeVar
 
 from d1_schema.contract import D1Error, D1Rows
 from d1_schema.plan import WRONG_COUNT
-from d1_schema.sqlite_authority import Authority
-from d1_schema.sqlite_dialect import LIMITS, describe
-from d1_schema.sqlite_text import has_statement, parse_statements
+from d1_schema.sqlite.authority import Authority
+from d1_schema.sqlite.dialect import LIMITS, describe
+from d1_schema.sqlite.text import has_statement, parse_statements
 from worker.entry.console.value_cells import Cell, cell
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from d1_schema.slow_memo import INLINE_SECONDS, SlowMemo
-from d1_schema.sqlite_handle import Explain, GroupOutcome, Handle, Job, run_group
+from d1_schema.sqlite.handle import Explain, GroupOutcome, Handle, Job, run_group
+from d1_schema.sqlite.slow_memo import INLINE_SECONDS, SlowMemo
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ Promises:
 3. A read sees only what is committed: writes never leave a transaction open
    across turns of the loop.
 4. No checkpoint and no fsync on the loop. Enforcement: autocheckpoint is off on
-   the inline connection, and the writer lane copies the WAL (`sqlite_writes`).
+   the inline connection, and the writer lane copies the WAL (`writes`).
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from d1_schema.slow_memo import INLINE_SECONDS, SlowMemo
-from d1_schema.sqlite_handle import Explain, Handle, Job, is_busy, is_for_lane
-from d1_schema.sqlite_writes import LANE_SECONDS, Lane, WriteQueue, overtime
+from d1_schema.sqlite.handle import Explain, Handle, Job, is_busy, is_for_lane
+from d1_schema.sqlite.slow_memo import INLINE_SECONDS, SlowMemo
+from d1_schema.sqlite.writes import LANE_SECONDS, Lane, WriteQueue, overtime
 
 T = TypeVar("T")
 

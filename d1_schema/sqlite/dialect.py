@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from d1_schema.sqlite_authority import Authority, install_authorizer
-from d1_schema.sqlite_text import split_statements
+from d1_schema.sqlite.authority import Authority, install_authorizer
+from d1_schema.sqlite.text import split_statements
 from d1_schema.values import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from d1_schema.values import from_plain as from_sqlite
 from d1_schema.values import to_plain as to_sqlite

@@ -2,7 +2,7 @@
 One SQLite connection with a clock on its statements, and groups of writes on it.
 
 Plain synchronous code: it runs on the event loop for short work and in a thread
-for long work, see `sqlite_file`.
+for long work, see `file`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from d1_schema.sqlite_authority import Authority
+from d1_schema.sqlite.authority import Authority
 
 INLINE_STEPS: Final = 250
 """On the loop SQLite asks "go on?" each so many steps of its machine: some 5 µs of work."""

@@ -1,0 +1,1 @@
+"""The SQLite engine that D1, KV and objects share on one machine."""
