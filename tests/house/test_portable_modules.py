@@ -3,15 +3,9 @@
 import subprocess
 import sys
 
-from tests.house.sources import ROOT, sources
-
-PORTABLE = ("worker", "kv", "d1_schema", "r2", "durable")
-# The adapters and the entry of a host, by file name; everything else must load at the edge.
-HOST_ADAPTERS = (
-    {"embedded", "minio", "redis"}
-    | {f"redis_{part}" for part in ("address", "errors", "lane", "pipe")}
-    | {path.stem for path in (ROOT / "r2").glob("s3_*.py")}
-)
+from scripts.edge.bundle import ENTRY
+from scripts.edge.closure import find_closure
+from tests.house.sources import ROOT
 
 # Cloudflare runs module code once at deploy, without entropy, and freezes what it leaves behind
 # (facts/bindings.md F8, J6). The clock is judged by who asks: a library may note its start time.
@@ -63,16 +57,7 @@ HOST_PACKAGES = (
 
 def portable_modules() -> list[str]:
     """Return the modules that are sent to the edge."""
-    found = []
-    for source in sources():
-        name = source.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-        parts = name.split(".")
-        if parts[0] not in PORTABLE or parts[-1] in HOST_ADAPTERS:
-            continue
-        at_entry = parts[:2] == ["worker", "entry"]
-        if not at_entry or parts[-1] == "entry" or parts[-1].startswith("edge"):
-            found.append(name)
-    return found
+    return list(find_closure(ROOT, ENTRY).modules)
 
 
 def load(modules: list[str], extra: str = "") -> subprocess.CompletedProcess[str]:
