@@ -29,15 +29,9 @@ from durable.edge_context import EdgeContext, close_answer
 from durable.edge_socket import EdgeSocket as EdgeSocket
 from durable.edge_socket import js_socket as js_socket
 from durable.edge_socket import socket_pair as socket_pair
-from durable.edge_values import (
-    errors_as,
-    from_js_data,
-    infrastructure_error,
-    is_absent,
-    is_js_error,
-    js_object,
-)
+from durable.edge_values import call_errors, errors_as
 from durable.errors import SocketStateError
+from worker import interop
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +99,17 @@ class EdgeStub(ObjectStub):
 
     async def fetch(self, request: Any) -> Any:
         js_request = await _value(self._crossing.request_out(request))
-        try:
+        with call_errors():
             response = await self._js.fetch(js_request)
-        except Exception as error:
-            raise _as_reset(error) from None
-        if not is_absent(response.headers.get(RAISED_HEADER)):
+        if not interop.is_none(response.headers.get(RAISED_HEADER)):
             return unpack_answer(str(await response.text()))
         return await _value(self._crossing.response_in(response))
 
     async def call(self, method: str, *args: Any) -> Any:
         text = pack_call(method, args)
-        try:
+        with call_errors():
             answer = await self._js.edgekeepCall(text)
-        except Exception as error:
-            raise _as_reset(error) from None
         return unpack_answer(str(answer))
-
-
-def _as_reset(error: Exception) -> Exception:
-    return infrastructure_error(error) if is_js_error(error) else error
 
 
 # -- the object's side ---------------------------------------------------------------------------
@@ -213,7 +199,7 @@ class ActorEvents:
         """Deliver one message of a socket."""
         handler = self._handler("web_socket_message")
         if handler is not None:
-            await handler(EdgeSocket(ws), from_js_data(message))
+            await handler(EdgeSocket(ws), interop.data_in(message))
 
     async def close(self, ws: Any, code: Any, reason: Any, was_clean: Any) -> None:
         """Deliver the peer's close, then answer it unless the actor did."""
@@ -229,8 +215,8 @@ class ActorEvents:
         """Deliver a failure of a socket."""
         handler = self._handler("web_socket_error")
         if handler is not None:
-            text = str(getattr(error, "message", error))
-            await handler(EdgeSocket(ws), SocketStateError(text))
+            text = interop.member(error, "message")
+            await handler(EdgeSocket(ws), SocketStateError(str(error if text is None else text)))
 
     async def call(self, text: Any) -> str:
         """Answer `ObjectStub.call`."""
@@ -245,23 +231,22 @@ class ActorEvents:
 
 def _alarm_info(info: Any) -> AlarmInfo:
     """Read Cloudflare's info; an older runtime gives none, or no scheduled time."""
-    if is_absent(info):
+    if interop.is_none(info):
         return AlarmInfo(0, 0)
     return AlarmInfo(_number(info, "scheduledTime"), _number(info, "retryCount"))
 
 
 def _number(info: Any, name: str) -> int:
-    value: Any = getattr(info, name, None)
-    if is_absent(value):
+    value = interop.member(info, name)
+    if value is None:
         return 0
     return int(value if isinstance(value, (int, float)) else value.getTime())
 
 
 def _raised_response(error: Exception) -> Any:
-    from js import Response
-
-    headers = js_object({RAISED_HEADER: "1"})
-    return Response.new(pack_error(error), js_object({"status": 500, "headers": headers}))
+    headers = interop.plain_object(**{RAISED_HEADER: "1"})
+    options = interop.plain_object(status=500, headers=headers)
+    return interop.construct("Response", pack_error(error), options)
 
 
 def unwrapped(value: Any, attribute: str) -> Any:

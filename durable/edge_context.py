@@ -8,16 +8,10 @@ from typing import Any
 from durable.contract import ObjectContext, ObjectId, check_auto_response, check_tags
 from durable.edge_socket import EdgeSocket, js_socket
 from durable.edge_storage import EdgeStorage
-from durable.edge_values import (
-    Outcome,
-    is_absent,
-    is_js_error,
-    js_list,
-    promise_of,
-    socket_errors,
-    translated,
-)
-from durable.errors import ObjectAbortedError, ObjectResetError, SocketStateError
+from durable.edge_values import socket_errors, storage_errors
+from durable.errors import ObjectAbortedError, SocketStateError
+from worker import interop
+from worker.interop import Outcome
 
 
 class EdgeContext(ObjectContext):
@@ -27,35 +21,30 @@ class EdgeContext(ObjectContext):
 
     def __init__(self, js_ctx: Any) -> None:
         self._js = js_ctx
-        name = getattr(js_ctx.id, "name", None)
-        self.id = ObjectId(str(js_ctx.id.toString()), None if is_absent(name) else str(name))
+        name = interop.member(js_ctx.id, "name")
+        self.id = ObjectId(str(js_ctx.id.toString()), None if name is None else str(name))
         self.storage = EdgeStorage(js_ctx.storage)
 
     def block_concurrency_while(self, fn: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
-        from pyodide.ffi import create_once_callable
-
         outcome = Outcome()
-        begin = create_once_callable(lambda: promise_of(lambda: _awaited(fn), outcome))
+        begin = interop.once(lambda: interop.promise_of(lambda: _awaited(fn), outcome))
         promise = self._js.blockConcurrencyWhile(begin)
         return asyncio.ensure_future(_settled(promise, outcome))
 
     def wait_until(self, awaitable: Awaitable[Any]) -> None:
-        self._js.waitUntil(promise_of(lambda: _logged(awaitable), Outcome()))
+        interop.keep_going(self._js, awaitable)
 
     def abort(self, reason: str | Exception = "") -> None:
-        from js import queueMicrotask
-        from pyodide.ffi import create_once_callable
-
         # JavaScript's abort ends the stack on the spot, and Python's event loop with it: so it
         # happens after Python has unwound.
         text = str(reason)
-        queueMicrotask(create_once_callable(lambda: self._js.abort(text)))
+        interop.js_global("queueMicrotask")(interop.once(lambda: self._js.abort(text)))
         raise ObjectAbortedError(text)
 
     def accept_web_socket(self, ws: Any, tags: Iterable[str] = ()) -> None:
         distinct = check_tags(tags)
         with socket_errors():
-            self._js.acceptWebSocket(js_socket(ws), js_list(distinct))
+            self._js.acceptWebSocket(js_socket(ws), interop.array(distinct))
 
     def get_web_sockets(self, tag: str | None = None) -> list[Any]:
         found = self._js.getWebSockets() if tag is None else self._js.getWebSockets(tag)
@@ -71,19 +60,18 @@ class EdgeContext(ObjectContext):
         if request is None:
             self._js.setWebSocketAutoResponse()
             return
-        from js import WebSocketRequestResponsePair
-
         pair = check_auto_response(request, response or "")
-        self._js.setWebSocketAutoResponse(WebSocketRequestResponsePair.new(*pair))
+        js_pair = interop.construct("WebSocketRequestResponsePair", *pair)
+        self._js.setWebSocketAutoResponse(js_pair)
 
     def get_web_socket_auto_response(self) -> tuple[str, str] | None:
         pair = self._js.getWebSocketAutoResponse()
-        return None if is_absent(pair) else (str(pair.request), str(pair.response))
+        return None if interop.is_none(pair) else (str(pair.request), str(pair.response))
 
     def get_web_socket_auto_response_timestamp(self, ws: Any) -> int | None:
         with socket_errors():
             stamp = self._js.getWebSocketAutoResponseTimestamp(js_socket(ws))
-        return None if is_absent(stamp) else int(stamp.getTime())
+        return None if interop.is_none(stamp) else int(stamp.getTime())
 
 
 async def _awaited(fn: Callable[[], Awaitable[Any]]) -> Any:
@@ -92,23 +80,9 @@ async def _awaited(fn: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def _settled(promise: Any, outcome: Outcome) -> Any:
-    try:
+    with storage_errors(outcome):
         await promise
-    except Exception as error:
-        outcome.raise_error()
-        if not is_js_error(error):
-            raise
-        raise translated(error, ObjectResetError) from None
     return outcome.result
-
-
-async def _logged(awaitable: Awaitable[Any]) -> None:
-    try:
-        await awaitable
-    except Exception as error:
-        from js import console
-
-        console.error(f"wait_until failed: {type(error).__name__}: {error}")
 
 
 def close_answer(socket: EdgeSocket, code: int) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from durable.edge_values import from_stored, js_data, socket_errors
+from durable.edge_values import from_stored, socket_errors
 from durable.socket_frames import check_attachment
 from durable.values import encode
+from worker import interop
 
 
 class EdgeSocket:
@@ -32,7 +33,7 @@ class EdgeSocket:
     def send(self, message: str | bytes) -> None:
         """Send *message*; it leaves when earlier writes are durable. TypeError after `close`."""
         with socket_errors():
-            self.js.send(js_data(_checked(message)))
+            self.js.send(interop.data_out(_checked(message)))
 
     def send_many(self, messages: Sequence[str | bytes]) -> None:
         """Send each of *messages*."""
@@ -65,7 +66,7 @@ class EdgeSocket:
         """
         encoded = check_attachment(encode(value))
         with socket_errors():
-            self.js.serializeAttachment(js_data(encoded))
+            self.js.serializeAttachment(interop.data_out(encoded))
 
     def deserialize_attachment(self) -> Any:
         """Return a fresh copy of what was kept, or None."""
@@ -83,9 +84,7 @@ def _checked(message: object) -> str | bytes:
 
 def socket_pair() -> tuple[EdgeSocket, EdgeSocket]:
     """Return (client end, server end) of a new pair: `Tools.socket_pair` of the edge."""
-    from js import WebSocketPair
-
-    client, server = WebSocketPair.new().object_values()
+    client, server = interop.construct("WebSocketPair").object_values()
     return EdgeSocket(client), EdgeSocket(server)
 
 

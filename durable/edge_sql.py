@@ -3,9 +3,10 @@
 from typing import Any
 
 from d1_schema.values import MAX_SAFE_INTEGER, to_plain
-from durable.edge_values import from_cell, js_data, sql_errors
+from durable.edge_values import from_cell, sql_errors
 from durable.sql_cursor import HeldCursor
 from durable.storage import SqlCursor, SqlStorage
+from worker import interop
 
 
 class EdgeCursor(HeldCursor):
@@ -53,4 +54,4 @@ def to_binding(value: Any) -> Any:
     if isinstance(value, int) and not -MAX_SAFE_INTEGER < value < MAX_SAFE_INTEGER:
         raise TypeError("Cannot convert a BigInt value to a number")
     plain = to_plain(value)
-    return js_data(plain) if isinstance(plain, bytes) else plain
+    return interop.buffer(plain) if isinstance(plain, bytes) else plain

@@ -12,18 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from durable.edge_sql import EdgeSql
-from durable.edge_values import (
-    Outcome,
-    from_stored,
-    is_absent,
-    is_js_error,
-    js_data,
-    js_object,
-    promise_of,
-    storage_errors,
-    translated,
-)
-from durable.errors import ObjectResetError, TransactionError
+from durable.edge_values import from_stored, storage_errors
+from durable.errors import TransactionError
 from durable.storage import ObjectStorage, StorageOperations, SyncKv, Transaction
 from durable.storage_checks import (
     Range,
@@ -32,6 +22,8 @@ from durable.storage_checks import (
     check_transaction,
     entries_of,
 )
+from worker import interop
+from worker.interop import Outcome
 
 T = TypeVar("T")
 
@@ -71,19 +63,18 @@ class EdgeKv(SyncKv):
         """Store values that are in their stored form already."""
         with storage_errors():
             for key, encoded in entries:
-                self._js.put(key, js_data(encoded))
+                self._js.put(key, interop.data_out(encoded))
 
     def scan(self, wanted: Range) -> Iterator[tuple[str, Any]]:
         """Yield the keys and values of a range that was checked."""
-        given = {
-            "start": wanted.start,
-            "startAfter": wanted.start_after,
-            "end": wanted.end,
-            "prefix": wanted.prefix,
-            "reverse": wanted.reverse or None,
-            "limit": wanted.limit,
-        }
-        options = js_object({name: value for name, value in given.items() if value is not None})
+        options = interop.plain_object(
+            start=wanted.start,
+            startAfter=wanted.start_after,
+            end=wanted.end,
+            prefix=wanted.prefix,
+            reverse=wanted.reverse or None,
+            limit=wanted.limit,
+        )
         with storage_errors():
             for pair in self._js.list(options):
                 yield str(pair[0]), from_stored(pair[1])
@@ -126,7 +117,7 @@ class EdgeOperations(StorageOperations):
         self._check(operation)
         with storage_errors():
             when = await self._js.getAlarm()
-        return None if is_absent(when) else int(when)
+        return None if interop.is_none(when) else int(when)
 
     async def _set_alarm(self, operation: str, when: int | None) -> None:
         self._check(operation)
@@ -182,8 +173,6 @@ class EdgeStorage(EdgeOperations, ObjectStorage):
             await self._js.deleteAll()
 
     def transaction_sync(self, fn: Callable[[], T]) -> T:
-        from pyodide.ffi import create_once_callable
-
         outcome = Outcome()
 
         def inside() -> None:
@@ -193,31 +182,20 @@ class EdgeStorage(EdgeOperations, ObjectStorage):
                 outcome.error = error
                 raise
 
-        try:
-            self._js.transactionSync(create_once_callable(inside))
-        except Exception as error:
-            # The function's own error comes back as itself, whatever it crossed on the way.
-            outcome.raise_error()
-            raise translated(error, ObjectResetError) from None
+        with storage_errors(outcome):
+            self._js.transactionSync(interop.once(inside))
         kept: T = outcome.result
         return kept
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T] | T]) -> T:
-        from pyodide.ffi import create_once_callable
-
         outcome = Outcome()
 
         def begin(js_txn: Any) -> Any:
             handle = EdgeTransaction(self._js, self._kv, js_txn)
-            return promise_of(lambda: _run(fn, handle), outcome)
+            return interop.promise_of(lambda: _run(fn, handle), outcome)
 
-        try:
-            await self._js.transaction(create_once_callable(begin))
-        except Exception as error:
-            outcome.raise_error()
-            if not is_js_error(error):
-                raise
-            raise translated(error, ObjectResetError) from None
+        with storage_errors(outcome):
+            await self._js.transaction(interop.once(begin))
         kept: T = outcome.result
         return kept
 

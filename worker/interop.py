@@ -25,11 +25,19 @@ PARALLEL: Final = 6
 
 
 class JsError(Exception):
-    """A JavaScript exception: *name* is its class, `str(e)` its message."""
+    """
+    A JavaScript exception: *name* is its class, `str(e)` its message.
 
-    def __init__(self, name: str, message: str) -> None:
+    *retryable* and *overloaded* are the marks that Cloudflare sets on its own (bindings.md D1, D7).
+    """
+
+    def __init__(
+        self, name: str, message: str, *, retryable: bool = False, overloaded: bool = False
+    ) -> None:
         super().__init__(message)
         self.name = name
+        self.retryable = retryable
+        self.overloaded = overloaded
 
 
 def js_global(name: str) -> Any:
@@ -127,11 +135,23 @@ def to_json(value: Any) -> Any:
 
 def to_bytes(value: Any) -> bytes:
     """Return the bytes of an ArrayBuffer or a view; the JavaScript side may be freed after it."""
+    if isinstance(value, (bytes, memoryview)):
+        return bytes(value)
     try:
         data: bytes = value.to_bytes()
     finally:
         free(value)
     return data
+
+
+def data_out(data: str | bytes) -> Any:
+    """Return text as it is and bytes as a Uint8Array."""
+    return data if isinstance(data, str) else buffer(data)
+
+
+def data_in(value: Any) -> str | bytes:
+    """Undo `data_out`; takes every kind of buffer."""
+    return value if isinstance(value, str) else to_bytes(value)
 
 
 def to_datetime(value: Any) -> datetime:
@@ -151,12 +171,14 @@ def thrown(error: BaseException) -> JsError | None:
     """Return *error* as a `JsError` when JavaScript threw it, else None."""
     if isinstance(error, JsError):
         return error
-    if type(error).__name__ != "JsException":
+    if not any(kind.__name__ == "JsException" for kind in type(error).__mro__):
         return None
-    name, message = getattr(error, "name", None), getattr(error, "message", None)
+    name, message = member(error, "name"), member(error, "message")
     if message is None:
+        # What was thrown is no Error: all there is is its text.
         name, _, message = str(error).partition(": ")
-    return JsError(str(name or "Error"), str(message))
+    retryable, overloaded = (member(error, mark) is True for mark in ("retryable", "overloaded"))
+    return JsError(str(name or "Error"), str(message), retryable=retryable, overloaded=overloaded)
 
 
 async def call(owner: Any, method: str, *arguments: Any) -> Any:
@@ -194,15 +216,67 @@ async def all_of(work: Sequence[Callable[[], Awaitable[T]]], parallel: int = PAR
             task.cancel()
 
 
-def keep_alive(context: Any, task: "asyncio.Future[Any]") -> None:
-    """Tell *context*.waitUntil to wait for *task*; how the task ends is its own to report."""
+def once(function: Callable[..., Any]) -> Any:
+    """Return a JavaScript function that calls *function* and is let go of after one call."""
     from pyodide.ffi import create_once_callable
 
+    return create_once_callable(function)
+
+
+class Outcome:
+    """What Python work inside a JavaScript callback ended in; neither end need convert it."""
+
+    __slots__ = ("error", "result")
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def raise_error(self) -> None:
+        """Raise what the work raised, if it did."""
+        if self.error is not None:
+            raise self.error
+
+
+def promise_of(work: Callable[[], Awaitable[Any]], outcome: Outcome) -> Any:
+    """
+    Start *work* and return a JavaScript promise of its end; its result goes to *outcome*.
+
+    A real Promise, not a proxy of a coroutine: the runtime keeps it longer than a proxy lives.
+    """
     hooks: list[Any] = []
-    # A real Promise: a proxy of the task would not outlive this call on every Pyodide.
-    executor = create_once_callable(lambda resolve, _reject: hooks.append(resolve))
-    context.waitUntil(js_global("Promise").new(executor))
-    task.add_done_callback(lambda _done: hooks[0]())
+    promise = construct("Promise", once(lambda *both: hooks.extend(both)))
+    resolve, reject = hooks
+
+    async def run() -> None:
+        try:
+            outcome.result = await work()
+        except BaseException as error:
+            outcome.error = error
+            reject(construct("Error", str(error) or type(error).__name__))
+        else:
+            resolve()
+
+    task = asyncio.ensure_future(run())
+    _RUNNING.add(task)
+    task.add_done_callback(_RUNNING.discard)
+    return promise
+
+
+# asyncio holds tasks weakly; this keeps them until they are done.
+_RUNNING: set["asyncio.Future[None]"] = set()
+
+
+def keep_going(context: Any, work: Awaitable[Any]) -> None:
+    """Start *work* and tell *context*.waitUntil to wait for it; its failure goes to the console."""
+
+    async def run() -> None:
+        try:
+            await work
+        except Exception as error:
+            js_global("console").error(f"background work failed: {type(error).__name__}: {error}")
+
+    context.waitUntil(promise_of(run, Outcome()))
 
 
 class StreamReader:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from tests.house.sources import PRODUCT, ROOT, Source, sources
 
-FILE_LINES = 300
-TEST_FILE_LINES = 450
+# The hard stops; nine files of ten stay below 300.
+FILE_LINES = 450
+TEST_FILE_LINES = 600
 FUNCTION_LINES = 60
 # Spelt apart, so that this file does not hold them itself. "Stub" is Cloudflare's word for the
 # handle of an actor, and free in durable/ and where actors are called.
@@ -29,7 +30,7 @@ def places(found: Iterator[str]) -> str:
 
 
 def test_no_file_is_longer_than_its_budget() -> None:
-    """300 lines for the product, 450 for tests: a longer file has more than one subject."""
+    """A longer file has more than one subject."""
 
     def too_long() -> Iterator[str]:
         for source in sources():

@@ -16,8 +16,6 @@ _DICE_BYTES = 65_536
 _SHIPPED = Path(__file__).parents[1] / "api_page" / "files"
 # Compiled schemas by `$id`: what takes longest to make, kept as long as the isolate lives.
 _CHECKS: dict[str, SchemaCheck] = {}
-# asyncio holds tasks weakly; this keeps them until they are done.
-_RUNNING: set["asyncio.Future[Any]"] = set()
 
 
 class EdgeTools:
@@ -62,10 +60,7 @@ class EdgeTools:
 
     def wait_until(self, work: Awaitable[Any]) -> None:
         """Keep *work* going, and the invocation alive until it is done."""
-        task = asyncio.ensure_future(work)
-        _RUNNING.add(task)
-        task.add_done_callback(_RUNNING.discard)
-        interop.keep_alive(self._context, task)
+        interop.keep_going(self._context, work)
 
 
 def random_bytes(count: int) -> bytes:

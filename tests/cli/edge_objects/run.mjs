@@ -10,15 +10,16 @@ const [checkout, pyodideFolder, script] = process.argv.slice(2);
 const { loadPyodide } = await import(pathToFileURL(join(pyodideFolder, "pyodide.mjs")).href);
 const python = await loadPyodide();
 
-for (const folder of ["durable", "d1_schema"]) {
+function copy(folder, names) {
   python.FS.mkdirTree(`/session/metadata/${folder}`);
-  for (const name of readdirSync(join(checkout, folder))) {
-    if (name.endsWith(".py")) {
-      const data = readFileSync(join(checkout, folder, name));
-      python.FS.writeFile(`/session/metadata/${folder}/${name}`, data);
-    }
+  for (const name of names) {
+    python.FS.writeFile(`/session/metadata/${folder}/${name}`, readFileSync(join(checkout, folder, name)));
   }
 }
+for (const folder of ["durable", "d1_schema"]) {
+  copy(folder, readdirSync(join(checkout, folder)).filter((name) => name.endsWith(".py")));
+}
+copy("worker", ["__init__.py", "interop.py"]);
 
 class SyncKv {
   constructor(values) { this.values = values; }
