@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
-from scripts.relay.home import State
+from clients.python.relay.home import State
 
 OWNERS = 10
 BATCH = 100

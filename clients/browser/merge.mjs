@@ -1,4 +1,4 @@
-// Union of contacts, the newest wins: scripts/backup/merging.py in JavaScript.
+// Union of contacts, the newest wins: clients/python/backup/merging.py in JavaScript.
 
 import { compareBytes, compareIds, contactBytes } from "./payload.mjs";
 

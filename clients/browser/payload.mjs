@@ -1,4 +1,4 @@
-// The payload of a backup: Protobuf of scripts/backup/payload.proto, padded (docs/backup-format.md).
+// The payload of a backup: Protobuf of clients/python/backup/payload.proto, padded (docs/backup-format.md).
 //
 // Written by hand: the schema is four small messages, and what is read here is authenticated. Known
 // fields are written in ascending order without defaults, as every Protobuf library does.

@@ -22,10 +22,10 @@ from scripts.cli.progress import Progress
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from scripts.backup.machine import Machine
-    from scripts.backup.model import Payload
-    from scripts.backup.server import Facts, Server
-    from scripts.backup.sync import Outcome, Whose
+    from clients.python.backup.machine import Machine
+    from clients.python.backup.model import Payload
+    from clients.python.backup.server import Facts, Server
+    from clients.python.backup.sync import SyncReport, Whose
 
 
 def add(verbs: Verbs) -> None:
@@ -104,7 +104,7 @@ def _add_whose(parser: ArgumentParser) -> None:
 
 
 def _whose(options: Namespace) -> "Whose":
-    from scripts.backup.sync import Whose
+    from clients.python.backup.sync import Whose
 
     if options.take_remote_identity:
         return Whose.REMOTE
@@ -112,8 +112,8 @@ def _whose(options: Namespace) -> "Whose":
 
 
 def _init(options: Namespace) -> int:
-    from scripts.backup.identity import fingerprint, new_identity
-    from scripts.backup.machine import Machine
+    from clients.python.backup.identity import fingerprint, new_identity
+    from clients.python.backup.machine import Machine
 
     home = home_of(options)
 
@@ -131,11 +131,11 @@ def _init(options: Namespace) -> int:
 
 
 def _push(options: Namespace) -> int:
-    from scripts.backup.sync import Backup
+    from clients.python.backup.sync import Backup
 
     home = home_of(options)
 
-    async def work(server: "Server", url: str) -> "Outcome":
+    async def work(server: "Server", url: str) -> "SyncReport":
         with home.alone():
             if options.recalibrate:
                 machine = home.load()
@@ -157,11 +157,11 @@ def _push(options: Namespace) -> int:
 
 
 def _pull(options: Namespace) -> int:
-    from scripts.backup.sync import Backup
+    from clients.python.backup.sync import Backup
 
     home = home_of(options)
 
-    async def work(server: "Server", url: str) -> "Outcome":
+    async def work(server: "Server", url: str) -> "SyncReport":
         with home.alone(), Progress("backup", None, "pulling") as bar:
             return await Backup(home, server, url).pull(
                 AskedPasswords(options), _whose(options), lambda done, _: bar.sent(done)
@@ -174,12 +174,12 @@ def _pull(options: Namespace) -> int:
 
 
 def _verify(options: Namespace) -> int:
-    from scripts.backup.identity import fingerprint
-    from scripts.backup.sync import Backup
+    from clients.python.backup.identity import fingerprint
+    from clients.python.backup.sync import Backup
 
     home = home_of(options)
 
-    async def work(server: "Server", url: str) -> "tuple[Outcome, Payload, Machine | None]":
+    async def work(server: "Server", url: str) -> "tuple[SyncReport, Payload, Machine | None]":
         with home.alone():
             machine = home.load() if home.exists else None
             backup = Backup(home, server, url)
@@ -222,7 +222,7 @@ def _status(options: Namespace) -> int:
 
 
 def _about(machine: "Machine | None", facts: "Facts | None", url: str) -> dict[str, Any]:
-    from scripts.backup.identity import fingerprint
+    from clients.python.backup.identity import fingerprint
 
     seen = machine.seen.get(url) if machine else None
     identity = machine.identity if machine else None
@@ -237,7 +237,7 @@ def _about(machine: "Machine | None", facts: "Facts | None", url: str) -> dict[s
 
 
 def _delete(options: Namespace) -> int:
-    from scripts.backup.sync import Backup
+    from clients.python.backup.sync import Backup
 
     if not options.yes:
         if not sys.stdin.isatty():
@@ -254,7 +254,7 @@ def _delete(options: Namespace) -> int:
     return OK
 
 
-def _report(options: Namespace, outcome: "Outcome", headline: str) -> None:
+def _report(options: Namespace, outcome: "SyncReport", headline: str) -> None:
     """Say what came of a merge: results on stdout only as JSON, warnings always on stderr."""
     for warning in outcome.warnings:
         tell(f"WARNING: {warning}")
@@ -277,7 +277,7 @@ def _report(options: Namespace, outcome: "Outcome", headline: str) -> None:
         tell(f"{outcome.only_here} contacts here are not in the backup yet: edgekeep backup push")
 
 
-def _as_json(outcome: "Outcome") -> dict[str, Any]:
+def _as_json(outcome: "SyncReport") -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(outcome)

@@ -14,9 +14,9 @@ from scripts.cli.secret_input import prompt, read_password
 from scripts.cli.server import add_server, reach, read_json
 
 if TYPE_CHECKING:
-    from scripts.backup.errors import BackupError
-    from scripts.backup.machine import Home
-    from scripts.backup.server import Server
+    from clients.python.backup.errors import BackupError
+    from clients.python.backup.machine import Home
+    from clients.python.backup.server import Server
 
 _T = TypeVar("_T")
 _SILENCE_SECONDS = 60
@@ -65,10 +65,11 @@ def add_password(parser: ArgumentParser) -> None:
 
 def home_of(options: Namespace) -> "Home":
     """Return the folder that the options name."""
-    from scripts.backup.machine import Home, default_home
+    from clients.python.backup.machine import Home
+    from clients.python.private_folder import default_folder
 
     folder: Path | None = options.home
-    return Home((folder or default_home(os.environ)).absolute())
+    return Home((folder or default_folder(os.environ, "edgekeep-backup")).absolute())
 
 
 class AskedPasswords:
@@ -85,7 +86,7 @@ class AskedPasswords:
 
     def to_create(self) -> str:
         """Return a new password, typed twice by a person; raises `CliError`, `WeakPassword`."""
-        from scripts.backup.password import check_new
+        from clients.python.backup.password import check_new
 
         given = self._given()
         if given is not None:
@@ -109,7 +110,7 @@ class AskedPasswords:
 
 
 def _hint(password: str) -> None:
-    from scripts.backup.password import strength
+    from clients.python.backup.password import strength
 
     verdict = strength(password)
     words = ("very weak", "weak", "fair", "good", "strong")[verdict.score]
@@ -125,7 +126,7 @@ def online(options: Namespace, work: Callable[["Server", str], Awaitable[_T]]) -
     import asyncio
 
     async def run() -> _T:
-        from scripts.backup.server import Server
+        from clients.python.backup.server import Server
 
         url = _address(options)
         headers = {"Authorization": f"Bearer {await bearer(options, url)}"}
@@ -138,7 +139,7 @@ def online(options: Namespace, work: Callable[["Server", str], Awaitable[_T]]) -
 
 def guarded(work: Callable[[], _T]) -> _T:
     """Run *work*; what the library raises becomes a sentence and an exit code."""
-    from scripts.backup.errors import BackupError
+    from clients.python.backup.errors import BackupError
 
     try:
         return work()

@@ -1,6 +1,5 @@
 """`edgekeep backup avatar`: the picture that the profile reference of a backup points to."""
 
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from scripts.cli.replace_file import replacing_bytes
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from scripts.backup.server import Server
+    from clients.python.backup.server import Server
 
 
 def add(verbs: Verbs) -> None:
@@ -43,8 +42,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _set(options: Namespace) -> int:
-    from scripts.backup.attachments import seal_attachment
-    from scripts.backup.model import Profile
+    from clients.python.backup.attachments import seal_attachment
 
     home = home_of(options)
     try:
@@ -60,9 +58,7 @@ def _set(options: Namespace) -> int:
             machine = home.load()
             with Progress(options.file.name, len(blob), "storing") as bar:
                 name = await server.put_attachment(blob, lambda done, _: bar.sent(done))
-            now = max(time.time_ns() // 1_000_000, machine.profile.updated_at_ms + 1)
-            machine.profile = Profile(name, key, now)
-            machine.profile.check()
+            machine.keep_avatar(name, key)
             home.save(machine)
             return name
 
@@ -71,7 +67,7 @@ def _set(options: Namespace) -> int:
 
 
 def _fetch(options: Namespace) -> int:
-    from scripts.backup.attachments import open_attachment
+    from clients.python.backup.attachments import open_attachment
 
     profile = guarded(home_of(options).load).profile
     if not profile.attachment_id:

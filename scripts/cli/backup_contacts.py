@@ -1,13 +1,17 @@
 """`edgekeep backup contacts`: the contacts of this machine."""
 
 import sys
-import time
 from argparse import Namespace
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from scripts.cli.backup_access import add_home, guarded, home_of, shown
 from scripts.cli.outcome import OK, PARTLY, CliError, show_json, table, tell
 from scripts.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from clients.python.backup.machine import Machine
 
 
 def add(verbs: Verbs) -> None:
@@ -44,44 +48,33 @@ def add(verbs: Verbs) -> None:
 
 
 def _add(options: Namespace) -> int:
-    return _change(options, False)
+    told = {"name": options.name, "note": options.note}
+    changes = {field: text for field, text in told.items() if text is not None}
+    _change(options, lambda machine: machine.keep_contact(options.id, **changes))
+    return OK
 
 
 def _remove(options: Namespace) -> int:
-    return _change(options, True)
+    from clients.python.backup.model import contact_id
+
+    def removing(machine: "Machine") -> None:
+        if not machine.remove_contact(options.id):
+            raise CliError(f"There is no contact {shown(contact_id(options.id))}.", PARTLY)
+
+    _change(options, removing)
+    return OK
 
 
-def _change(options: Namespace, removing: bool) -> int:
-    from scripts.backup.model import Contact, contact_id, in_order
-
+def _change(options: Namespace, change: Callable[["Machine"], None]) -> None:
     home = home_of(options)
 
     def work() -> None:
-        name = contact_id(options.id)
         with home.alone():
             machine = home.load()
-            others = {contact.id: contact for contact in machine.contacts}
-            old = others.pop(name, Contact(name, deleted=True))
-            # Later than what it changes, also when that came from a clock ahead of ours.
-            now = max(time.time_ns() // 1_000_000, old.updated_at_ms + 1)
-            if removing and old.deleted:
-                raise CliError(f"There is no contact {shown(name)}.", PARTLY)
-            if removing:
-                changed = Contact(name, updated_at_ms=now, deleted=True)
-            else:
-                changed = replace(
-                    old,
-                    name=old.name if options.name is None else options.name,
-                    note=old.note if options.note is None else options.note,
-                    updated_at_ms=now,
-                    deleted=False,
-                )
-            changed.check()
-            machine.contacts = in_order([*others.values(), changed])
+            change(machine)
             home.save(machine)
 
     guarded(work)
-    return OK
 
 
 def _list(options: Namespace) -> int:

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from scripts.cli.outcome import OK, PARTLY, CliError, tell
+from scripts.cli.outcome import OK, PARTLY, REFUSED, UNREACHABLE, USAGE, CliError, tell
 from scripts.cli.place import Place, add_place
 from scripts.cli.secret_input import prompt, prompt_twice, read_password
 from scripts.cli.server import reach
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from scripts.relay.client import Client
-    from scripts.relay.home import Home
+    from clients.python.relay.client import Client
+    from clients.python.relay.home import Home
 
 _T = TypeVar("_T")
 _HONESTLY = (
@@ -79,7 +79,7 @@ def _add_home(parser: ArgumentParser) -> None:
 
 
 def _register(options: Namespace) -> int:
-    from scripts.relay import client
+    from clients.python.relay import client
 
     home = _home(options)
     if home.exists:
@@ -131,7 +131,7 @@ def _listen(options: Namespace) -> int:
 
 def _online(options: Namespace, work: Callable[["Client"], Awaitable[_T]]) -> _T:
     """Run *work* with the account of the home, at its own server."""
-    from scripts.relay.client import Client
+    from clients.python.relay.client import Client
 
     home = _home(options)
 
@@ -150,22 +150,24 @@ def _online(options: Namespace, work: Callable[["Client"], Awaitable[_T]]) -> _T
 def _run(work: Callable[[], Awaitable[_T]]) -> _T:
     import asyncio
 
-    from scripts.relay.home import HomeError
+    from clients.python.relay.errors import HomeError, RelayError, Unreachable
 
     async def main() -> _T:
         return await work()
 
     try:
         return asyncio.run(main())
-    except HomeError as error:
-        raise CliError(str(error)) from None
+    except RelayError as error:
+        codes = {HomeError: USAGE, Unreachable: UNREACHABLE}
+        raise CliError(str(error), codes.get(type(error), REFUSED)) from None
 
 
 def _home(options: Namespace) -> "Home":
-    from scripts.relay.home import Home, default_home
+    from clients.python.private_folder import default_folder
+    from clients.python.relay.home import Home
 
     folder: Path | None = options.home
-    return Home((folder or default_home(os.environ)).absolute())
+    return Home((folder or default_folder(os.environ, "edgekeep-relay")).absolute())
 
 
 def _printable(text: str) -> str:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from clients.python.answers import read_problem, sentence
 from scripts.cli.access import development_token
 from scripts.cli.outcome import REFUSED, UNREACHABLE, CliError
 from scripts.cli.place import Place, add_place
@@ -118,20 +119,12 @@ async def read_json(response: "ClientResponse") -> Any:
 
 async def refusal(response: "ClientResponse") -> CliError:
     """Return what the problem document of *response* says, as a sentence."""
-    try:
-        problem = await response.json(content_type=None)
-    except ValueError:
-        problem = {"title": response.reason or "no reason given"}
-    return said(response.status, problem)
+    return said(response.status, await read_problem(response))
 
 
 def said(status: int, problem: dict[str, Any]) -> CliError:
     """Return the *problem* document of an answer as a sentence, with the exit code."""
-    text = ": ".join(filter(None, (problem.get("title"), problem.get("detail")))).rstrip(".")
-    if status < 500:
-        return CliError(f"{text} (HTTP {status}).", REFUSED)
-    where = f", request {problem['request_id']}" if "request_id" in problem else ""
-    return CliError(f"{text} (HTTP {status}{where}); the server's log says more.", UNREACHABLE)
+    return CliError(sentence(status, problem), REFUSED if status < 500 else UNREACHABLE)
 
 
 def _is_loopback(host: str) -> bool:

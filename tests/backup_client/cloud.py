@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import ClientSession, web
 
-from scripts.backup.server import Server
+from clients.python.backup.server import Server
 
 # Faults that a request can meet: "drop" before it is carried out, "lose" after, or a status.
 Fault = str | int

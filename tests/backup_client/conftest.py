@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.backup.identity import new_identity
-from scripts.backup.keys import FLOOR
-from scripts.backup.machine import Home, Machine
-from scripts.backup.model import Contact, Identity, in_order
+from clients.python.backup.identity import new_identity
+from clients.python.backup.keys import FLOOR
+from clients.python.backup.machine import Home, Machine
+from clients.python.backup.model import Contact, IdentityPair, in_order
 from tests.backup_client.cloud import Cloud, running_cloud
 from tests.support.running_host import RunningHost
 from worker.tokens import issue
@@ -50,7 +50,7 @@ MakeHome = Callable[..., Home]
 def make_home(tmp_path: Path) -> MakeHome:
     """Return a function that makes a machine: make_home("a", identity, *contacts)."""
 
-    def making(name: str, identity: Identity | None = None, *contacts: Contact) -> Home:
+    def making(name: str, identity: IdentityPair | None = None, *contacts: Contact) -> Home:
         home = Home(tmp_path / name)
         machine = Machine(identity or new_identity(), in_order(contacts), cost=FLOOR)
         home.save(machine)

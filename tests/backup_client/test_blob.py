@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.backup import sealing
-from scripts.backup.errors import (
+from clients.python.backup import sealing
+from clients.python.backup.errors import (
     BlobError,
     BodyDamaged,
     InvalidContact,
@@ -18,11 +18,18 @@ from scripts.backup.errors import (
     WeakPassword,
     WrongPassword,
 )
-from scripts.backup.identity import new_identity
-from scripts.backup.keys import FLOOR, Cost, Keys, derive
-from scripts.backup.model import HIGHEST_NUMBER, Contact, Payload, Profile, contact_id, in_order
-from scripts.backup.payload import decode, encode
-from scripts.backup.sealing import HEAD_BYTES, HEADER_BYTES, Header, open_with, seal, unseal
+from clients.python.backup.identity import new_identity
+from clients.python.backup.keys import FLOOR, Cost, Keys, derive
+from clients.python.backup.model import (
+    HIGHEST_NUMBER,
+    Contact,
+    Payload,
+    Profile,
+    contact_id,
+    in_order,
+)
+from clients.python.backup.payload import decode, encode
+from clients.python.backup.sealing import HEAD_BYTES, HEADER_BYTES, Header, open_with, seal, unseal
 from tests.backup_client.conftest import PASSWORD
 
 SALT, NONCE = bytes(range(16)), bytes(range(12))

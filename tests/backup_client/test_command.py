@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from scripts.backup.keys import FLOOR
-from scripts.backup.machine import Home
+from clients.python.backup.keys import FLOOR
+from clients.python.backup.machine import Home
 from tests.backup_client.conftest import account_token
 from tests.cli.conftest import Run, command, environment, run_edgekeep
 from tests.support.running_host import SECRETS, RunningHost

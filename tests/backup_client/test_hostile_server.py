@@ -1,8 +1,8 @@
 """A server that loses answers, rolls back, forks, forgets and swaps."""
 
-from scripts.backup.machine import Home
-from scripts.backup.model import Contact
-from scripts.backup.sync import Backup
+from clients.python.backup.machine import Home
+from clients.python.backup.model import Contact
+from clients.python.backup.sync import Backup
 from tests.backup_client.cloud import Cloud
 from tests.backup_client.conftest import MakeHome, Typed, edit, names
 

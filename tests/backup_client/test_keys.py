@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from scripts.backup.errors import WeakPassword
-from scripts.backup.keys import FLOOR, Cost, Keys, calibrate, derive
-from scripts.backup.password import as_bytes, check_new, strength
+from clients.python.backup.errors import WeakPassword
+from clients.python.backup.keys import FLOOR, Cost, Keys, calibrate, derive
+from clients.python.backup.password import as_bytes, check_new, strength
 
 
 def machine(speed: float, cache_loss: float = 1.0) -> Callable[[Cost], float]:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.backup.errors import NotSetUp, StateBusy, StateDamaged
-from scripts.backup.identity import fingerprint, new_identity
-from scripts.backup.keys import FLOOR
-from scripts.backup.machine import Home, Machine, Seen, default_home
-from scripts.backup.model import Contact, Profile
+from clients.python.backup.errors import NotSetUp, StateBusy, StateDamaged
+from clients.python.backup.identity import fingerprint, new_identity
+from clients.python.backup.keys import FLOOR
+from clients.python.backup.machine import Home, Machine, Seen
+from clients.python.backup.model import Contact, Profile
+from clients.python.private_folder import default_folder
 
 MACHINE = Machine(
     new_identity(),
@@ -96,8 +97,9 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_the_folder_follows_xdg() -> None:
     """$XDG_CONFIG_HOME when it is absolute, else ~/.config."""
-    assert default_home({"XDG_CONFIG_HOME": "/x"}) == Path("/x/edgekeep-backup")
-    assert default_home({"XDG_CONFIG_HOME": "x"}) == Path.home() / ".config" / "edgekeep-backup"
+    name = "edgekeep-backup"
+    assert default_folder({"XDG_CONFIG_HOME": "/x"}, name) == Path("/x/edgekeep-backup")
+    assert default_folder({"XDG_CONFIG_HOME": "x"}, name) == Path.home() / ".config" / name
 
 
 def test_identities_are_curve25519_as_libsignal_writes_them() -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.backup.merging import merge_contacts, merge_profiles
-from scripts.backup.model import Contact, Profile
+from clients.python.backup.merging import merge_contacts, merge_profiles
+from clients.python.backup.model import Contact, Profile
 
 
 def contact(id_: str, name: str, when: int, gone: bool) -> Contact:

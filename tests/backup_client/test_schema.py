@@ -4,7 +4,7 @@ import re
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from scripts.backup import payload_pb2
+from clients.python.backup import payload_pb2
 from tests.house.sources import ROOT
 
 KINDS = {
@@ -19,7 +19,7 @@ KINDS = {
 
 def declared() -> dict[str, list[tuple[str, str, int]]]:
     """Return the messages of payload.proto: name -> (type, field, number)."""
-    text = (ROOT / "scripts" / "backup" / "payload.proto").read_text()
+    text = (ROOT / "clients" / "python" / "backup" / "payload.proto").read_text()
     bodies = re.findall(r"^message (\w+) \{(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     field = re.compile(r"^\s*((?:repeated )?\w+) (\w+) = (\d+);", re.MULTILINE)
     return {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.backup import server as wire
-from scripts.backup.errors import BackupError, Conflict, Refused, TooLarge, Unreachable
-from scripts.backup.server import Facts, Remote
+from clients.python.backup import server as wire
+from clients.python.backup.errors import BackupError, Conflict, Refused, TooLarge, Unreachable
+from clients.python.backup.server import Facts, Remote
 from tests.backup_client.cloud import Cloud
 
 BLOB = bytes(range(256)) * 1024

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientSession
 
-from scripts.backup.errors import (
+from clients.python.backup.errors import (
     ChangedElsewhere,
     IdentityMismatch,
     NoBackup,
@@ -16,11 +16,11 @@ from scripts.backup.errors import (
     Refused,
     WrongPassword,
 )
-from scripts.backup.machine import Home
-from scripts.backup.model import Contact, Profile
-from scripts.backup.sealing import unseal
-from scripts.backup.server import Server
-from scripts.backup.sync import Backup, Whose
+from clients.python.backup.machine import Home
+from clients.python.backup.model import Contact, Profile
+from clients.python.backup.sealing import unseal
+from clients.python.backup.server import Server
+from clients.python.backup.sync import Backup, Whose
 from tests.backup_client.conftest import MakeHome, Typed, account_token, edit, names
 from tests.support.running_host import RunningHost
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scripts.backup import vectors
-from scripts.backup.errors import BackupError
-from scripts.backup.sealing import unseal
+from clients.python.backup import vectors
+from clients.python.backup.errors import BackupError
+from clients.python.backup.sealing import unseal
 from tests.edge.workerd import install
 from tests.house.sources import ROOT
 

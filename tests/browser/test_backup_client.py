@@ -5,7 +5,7 @@ import mimetypes
 
 from playwright.sync_api import Browser, Route
 
-from scripts.backup.vectors import PATH
+from clients.python.backup.vectors import PATH
 from tests.backup_client.test_vectors import BROWSER_CLIENT
 from tests.edge.workerd import install
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.relay.home import State
-from scripts.relay.sealing import Identity, SealError, pack, seal, unseal
-from tests.cli.conftest import Run, Server, command, environment, run_edgekeep, wait_until
+from clients.python.relay.errors import SealError
+from clients.python.relay.home import State
+from clients.python.relay.sealing import IdentityKey, is_signed, pack, seal, unseal
+from tests.cli.conftest import ROOT, Run, Server, command, environment, run_edgekeep, wait_until
 
 PASSWORD = b"tangerine velocity 9\n"
 Say = Callable[..., Run]
@@ -164,30 +165,30 @@ def test_help_says_what_it_is_not() -> None:
         assert "examples:" in told
 
 
-def _pair() -> tuple[Identity, State, dict[str, object]]:
+def _pair() -> tuple[IdentityKey, State, dict[str, object]]:
     """Return a sender, a recipient, and the recipient's bundle."""
     state = State("http://x", "bob", account_id="b")
     upload = state.begin()
     [one_time] = state.more(1)
     return (
-        Identity(os.urandom(32)),
+        IdentityKey(os.urandom(32)),
         state,
         {**upload, "account_id": "b", "one_time_pre_key": one_time},
     )
 
 
-async def test_a_sealed_text_opens_once_for_its_recipient_alone() -> None:
+def test_a_sealed_text_opens_once_for_its_recipient_alone() -> None:
     """The right accounts and keys open it; once the one-time secret is gone nobody does."""
     me, bob, bundle = _pair()
-    sealed = await seal(b"text", me, "a", bundle)
+    sealed = seal(b"text", me, "a", bundle)
     key, used, text = unseal(sealed, bob.identity, "b", "a", bob.secret_of)
     assert (key, text) == (me.public, b"text")
-    assert len({await seal(b"text", me, "a", bundle) for _ in range(5)}) == 5
+    assert len({seal(b"text", me, "a", bundle) for _ in range(5)}) == 5
     for my_id, sender_id in (("b", "c"), ("c", "a"), ("a", "b")):
         with pytest.raises(SealError):
             unseal(sealed, bob.identity, my_id, sender_id, bob.secret_of)
     with pytest.raises(SealError):
-        unseal(sealed, Identity(os.urandom(32)), "b", "a", bob.secret_of)
+        unseal(sealed, IdentityKey(os.urandom(32)), "b", "a", bob.secret_of)
     del bob.one_time[str(used)]
     with pytest.raises(SealError, match="read before"):
         unseal(sealed, bob.identity, "b", "a", bob.secret_of)
@@ -195,10 +196,10 @@ async def test_a_sealed_text_opens_once_for_its_recipient_alone() -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-async def test_nothing_bent_opens(data: st.DataObject) -> None:
+def test_nothing_bent_opens(data: st.DataObject) -> None:
     """One bit turned anywhere, or a piece cut off: refused, never another text or error."""
     me, bob, bundle = _pair()
-    sealed = bytearray(await seal(b"text", me, "a", bundle))
+    sealed = bytearray(seal(b"text", me, "a", bundle))
     at = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[at // 8] ^= 1 << at % 8
     for bent in (bytes(sealed), bytes(sealed[: at // 8])):
@@ -207,10 +208,10 @@ async def test_nothing_bent_opens(data: st.DataObject) -> None:
             unseal(bent, bob.identity, "b", "a", bob.secret_of)
 
 
-async def test_a_bundle_that_is_not_sound_is_refused() -> None:
+def test_a_bundle_that_is_not_sound_is_refused() -> None:
     """Signed by somebody else, of small order, of another shape."""
     me, _, bundle = _pair()
-    other = Identity(os.urandom(32))
+    other = IdentityKey(os.urandom(32))
     zero = {"id": 1, "key": pack(bytes(32))}
     signed_zero = zero | {"signature": b64encode(other.sign(b"\x05" + bytes(32))).decode()}
     for wrong in (
@@ -223,4 +224,15 @@ async def test_a_bundle_that_is_not_sound_is_refused() -> None:
         {"identity_key": "!"},
     ):
         with pytest.raises(SealError):
-            await seal(b"text", me, "a", {**bundle, **wrong})
+            seal(b"text", me, "a", {**bundle, **wrong})
+
+
+def test_what_libsignal_signs_holds_and_nothing_else() -> None:
+    """The client verifies by itself: libsignal's vectors, and none of them under a bit turned."""
+    vectors = json.loads((ROOT / "tests/relay_clients/xeddsa_vectors.json").read_text())
+    for one in vectors:
+        key, message, signature = map(bytes.fromhex, one.values())
+        assert is_signed(key[1:], message, signature)
+        assert not is_signed(key[1:], message + b"x", signature)
+        assert not is_signed(key[1:], message, signature[:63] + bytes([signature[63] ^ 0x80]))
+    assert not is_signed(key[1:], message, signature[:63])

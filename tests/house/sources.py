@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("worker", "kv", "d1_schema", "r2", "durable", "scripts")
+PRODUCT = ("worker", "kv", "d1_schema", "r2", "durable", "clients", "scripts")
 FOLDERS = (*PRODUCT, "tests", "benchmarks")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -19,6 +19,7 @@ OFFENCES = {
     "adapters": ("worker/profiles/store.py", "import kv.embedded"),
     "actor-runtimes": ("worker/profiles/import_room.py", "import durable.local_socket"),
     "entries": ("worker/app.py", "import worker.entry.config"),
+    "clients": ("clients/python/relay/sealing.py", "import worker.codec"),
     "slices": ("worker/profiles/model.py", "import worker.other.model"),
     "key-store": ("worker/relay/bundle.py", "import worker.relay.model"),
     "inboxes": ("worker/relay/model.py", "import worker.relay.key_store"),
@@ -46,7 +47,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the product with a second slice."""
     folder = tmp_path_factory.mktemp("copy")
     for package in PRODUCT:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__py*"))
+        shutil.copytree(
+            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__py*", "node_modules")
+        )
     other = folder / "worker" / "other"
     other.mkdir()
     (other / "__init__.py").write_text("")

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from scripts.backup.errors import InvalidContact
+from clients.python.backup.errors import InvalidContact
 
 # JavaScript's largest exact whole number.
 HIGHEST_NUMBER = 2**53 - 1
@@ -26,7 +26,7 @@ _NOT_IN_ID = ("C", "Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class IdentityPair:
     """The key pair that is the person. The bytes are opaque; *key_type* says how to read them."""
 
     key_type: int
@@ -94,7 +94,7 @@ class Payload:
 
     generation: int
     created_at_ms: int
-    identity: Identity
+    identity: IdentityPair
     contacts: tuple[Contact, ...] = ()
     profile: Profile = Profile()
 

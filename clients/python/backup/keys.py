@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.backup.errors import TooCostly, TooWeak
+from clients.python.backup.errors import TooCostly, TooWeak
 
 KEY_BYTES = 32
 SALT_BYTES = 16

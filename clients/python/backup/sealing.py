@@ -13,17 +13,17 @@ import hmac
 import struct
 from dataclasses import dataclass
 
-from scripts.backup import password as passwords
-from scripts.backup import payload as payloads
-from scripts.backup.errors import (
+from clients.python.backup import password as passwords
+from clients.python.backup import payload as payloads
+from clients.python.backup.errors import (
     BodyDamaged,
     HeaderDamaged,
     TooLarge,
     Unsupported,
     WrongPassword,
 )
-from scripts.backup.keys import SALT_BYTES, Cost, Keys, derive
-from scripts.backup.model import Payload
+from clients.python.backup.keys import SALT_BYTES, Cost, Keys, derive
+from clients.python.backup.model import Payload
 
 # Seed 1.001 §4.3, X16.
 LARGEST_BLOB = 2 * 1024 * 1024

@@ -1,7 +1,7 @@
 """
 The test vectors of the backup format: with these a client in another language checks itself.
 
-    python -m scripts.backup.vectors          writes docs/vectors/backup-v1.json
+    python -m clients.python.backup.vectors          writes docs/vectors/backup-v1.json
 
 Every byte that is random in real use comes from a hash of its name here. Never use these values.
 """
@@ -14,15 +14,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.backup import password as passwords
-from scripts.backup import payload_pb2 as pb
-from scripts.backup.keys import FLOOR, SALT_BYTES, Cost, derive
-from scripts.backup.merging import merge_contacts
-from scripts.backup.model import CURVE25519, Contact, Identity, Payload, Profile, in_order
-from scripts.backup.payload import BLOCK_BYTES, encode
-from scripts.backup.sealing import HEAD_BYTES, HEADER_BYTES, NONCE_BYTES, Header, seal
+from clients.python.backup import password as passwords
+from clients.python.backup import payload_pb2 as pb
+from clients.python.backup.keys import FLOOR, SALT_BYTES, Cost, derive
+from clients.python.backup.merging import merge_contacts
+from clients.python.backup.model import (
+    CURVE25519,
+    Contact,
+    IdentityPair,
+    Payload,
+    Profile,
+    in_order,
+)
+from clients.python.backup.payload import BLOCK_BYTES, encode
+from clients.python.backup.sealing import HEAD_BYTES, HEADER_BYTES, NONCE_BYTES, Header, seal
 
-PATH = Path(__file__).parents[2] / "docs" / "vectors" / "backup-v1.json"
+PATH = Path(__file__).parents[3] / "docs" / "vectors" / "backup-v1.json"
 _PASSWORD = "correct horse battery staple"  # noqa: S105 - a vector
 _WHEN = 1_764_000_000_000
 
@@ -32,7 +39,7 @@ def document() -> dict[str, Any]:
     sealed = list(_sealed())
     return {
         "format": "edgekeep backup v1",
-        "about": "docs/backup-format.md. Bytes are hexadecimal. Made by scripts/backup/vectors.py.",
+        "about": "docs/backup-format.md. Bytes are hexadecimal. Made by clients.python.backup.",
         "passwords": list(_passwords()),
         "sealed": sealed,
         "refused": list(_refused(bytes.fromhex(sealed[0]["blob"]))),
@@ -67,14 +74,14 @@ def _fixed(name: str, length: int) -> bytes:
     return hashlib.shake_256(name.encode()).digest(length)
 
 
-def _identity(name: str) -> Identity:
+def _identity(name: str) -> IdentityPair:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     scalar = bytearray(_fixed(f"identity {name}", 32))
     scalar[0] &= 0xF8
     scalar[31] = scalar[31] & 0x7F | 0x40
     public = X25519PrivateKey.from_private_bytes(bytes(scalar)).public_key().public_bytes_raw()
-    return Identity(CURVE25519, b"\x05" + public, bytes(scalar))
+    return IdentityPair(CURVE25519, b"\x05" + public, bytes(scalar))
 
 
 def _payloads() -> Iterator[tuple[str, str, Cost, Payload]]:
@@ -101,7 +108,7 @@ def _payloads() -> Iterator[tuple[str, str, Cost, Payload]]:
         "two blocks, four lanes, more passes",
         "thirteen char",
         Cost(64 * 1024, 4, 4),
-        Payload(2**53 - 1, _WHEN, Identity(99, b"\x01", b"\x02\x03"), many),
+        Payload(2**53 - 1, _WHEN, IdentityPair(99, b"\x01", b"\x02\x03"), many),
     )
 
 

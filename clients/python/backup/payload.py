@@ -2,9 +2,9 @@
 
 from google.protobuf.message import DecodeError
 
-from scripts.backup import payload_pb2 as pb
-from scripts.backup.errors import InvalidContact, PayloadInvalid, Unsupported
-from scripts.backup.model import Contact, Identity, Payload, Profile
+from clients.python.backup import payload_pb2 as pb
+from clients.python.backup.errors import InvalidContact, PayloadInvalid, Unsupported
+from clients.python.backup.model import Contact, IdentityPair, Payload, Profile
 
 SCHEMA = 1
 # The length of a backup tells the server how many contacts there are, to within about fifty.
@@ -71,7 +71,7 @@ def _payload(message: pb.Payload) -> Payload:
     return Payload(
         message.generation,
         message.created_at_ms,
-        Identity(key.key_type, key.public_key, key.private_key),
+        IdentityPair(key.key_type, key.public_key, key.private_key),
         tuple(Contact(c.id, c.name, c.note, c.updated_at_ms, c.deleted) for c in message.contacts),
         Profile(message.profile.attachment_id, message.profile.key, message.profile.updated_at_ms),
     )

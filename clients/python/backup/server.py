@@ -8,10 +8,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from scripts.backup.errors import BackupError, Conflict, Refused, TooLarge, Unreachable
-from scripts.backup.sealing import LARGEST_BLOB
+from clients.python.answers import read_object, read_problem, sentence
+from clients.python.backup.errors import BackupError, Conflict, Refused, TooLarge, Unreachable
+from clients.python.backup.sealing import LARGEST_BLOB
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -29,7 +30,6 @@ _LONGEST_PAUSE = 30.0
 # "Later" and "not me": the request was not carried out, or may be carried out again.
 _TRY_AGAIN = (429, 502, 503, 504)
 _BLOCK = 1 << 16
-_PROBLEM_BYTES = 1 << 16
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,15})"?')
 # An attachment id as this server makes them: the header takes no other.
 _SERVERS_ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -115,7 +115,7 @@ class Server:
         """Store an opaque attachment and return its id."""
 
         async def read(answer: "ClientResponse") -> str:
-            told = await _json(answer)
+            told = await read_object(answer)
             if not isinstance(told.get("id"), str):
                 raise BackupError("The server stored the attachment and gave it no id.")
             return str(told["id"])
@@ -209,24 +209,11 @@ async def _nothing(answer: "ClientResponse") -> None:
     """Read an answer that says no more than its status."""
 
 
-async def _json(answer: "ClientResponse") -> dict[str, Any]:
-    import json
-
-    try:
-        told = json.loads(await answer.content.read(_PROBLEM_BYTES))
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 async def _refusal(answer: "ClientResponse") -> Refused:
-    problem = await _json(answer)
-    said = (problem.get("title"), problem.get("detail"))
-    text = ": ".join(part.rstrip(".") for part in said if isinstance(part, str) and part)
-    sentence = f"{text or answer.reason or 'no reason given'} (HTTP {answer.status})."
+    said = sentence(answer.status, await read_problem(answer))
     if answer.status == 409:
-        return Conflict(sentence, _etag(answer))
-    return Refused(sentence, answer.status)
+        return Conflict(said, _etag(answer))
+    return Refused(said, answer.status)
 
 
 def _if_match(version: int | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
-from scripts.backup.errors import (
+from clients.python.backup.errors import (
     ChangedElsewhere,
     Conflict,
     IdentityMismatch,
@@ -21,12 +21,12 @@ from scripts.backup.errors import (
     NotSetUp,
     WrongPassword,
 )
-from scripts.backup.keys import SALT_BYTES, calibrate
-from scripts.backup.machine import Home, Machine, Seen
-from scripts.backup.merging import Clash, merge_contacts, merge_profiles
-from scripts.backup.model import Payload
-from scripts.backup.sealing import NONCE_BYTES, digest, seal, unseal
-from scripts.backup.server import Progress, Remote, Server, quiet
+from clients.python.backup.keys import SALT_BYTES, calibrate
+from clients.python.backup.machine import Home, Machine, Seen
+from clients.python.backup.merging import Clash, merge_contacts, merge_profiles
+from clients.python.backup.model import Payload
+from clients.python.backup.sealing import NONCE_BYTES, digest, seal, unseal
+from clients.python.backup.server import Progress, Remote, Server, quiet
 
 _ROUNDS = 5
 
@@ -52,7 +52,7 @@ class Passwords(Protocol):
 
 
 @dataclass(slots=True)
-class Outcome:
+class SyncReport:
     """What happened. *warnings* are sentences about a server that hands out old or other data."""
 
     version: int = 0
@@ -95,7 +95,7 @@ class Backup:
         whose: Whose = Whose.ASK,
         new_password: bool = False,
         progress: Progress = quiet,
-    ) -> Outcome:
+    ) -> SyncReport:
         """
         Bring the server's backup and this machine to the union of both.
 
@@ -103,7 +103,7 @@ class Backup:
         and `Server` raise. What was merged is kept here whatever happens to the upload.
         """
         machine = self._home.load()
-        outcome = Outcome()
+        outcome = SyncReport()
         password = passwords.to_create() if new_password else ""
         remote = await self._server.fetch()
         for outcome.rounds in range(1, _ROUNDS + 1):
@@ -140,7 +140,7 @@ class Backup:
 
     async def pull(
         self, passwords: Passwords, whose: Whose = Whose.ASK, progress: Progress = quiet
-    ) -> Outcome:
+    ) -> SyncReport:
         """
         Take over what the backup holds; a folder without a machine becomes one.
 
@@ -149,18 +149,18 @@ class Backup:
         machine = self._home.load() if self._home.exists else Machine()
         remote = await self._fetch(progress)
         opened = await self._open(remote, passwords.to_open())
-        outcome = Outcome()
+        outcome = SyncReport()
         self._take(machine, remote, opened, whose, outcome)
         return self._noted(machine, remote, opened, outcome)
 
     async def verify(
         self, passwords: Passwords, progress: Progress = quiet
-    ) -> tuple[Outcome, Payload]:
+    ) -> tuple[SyncReport, Payload]:
         """Open the backup and compare it with this machine; change nothing."""
         machine = self._home.load() if self._home.exists else Machine()
         remote = await self._fetch(progress)
         opened = await self._open(remote, passwords.to_open())
-        outcome = Outcome(remote.version, opened.generation, opened.created_at_ms)
+        outcome = SyncReport(remote.version, opened.generation, opened.created_at_ms)
         self._take(machine, remote, opened, Whose.LOCAL, outcome)
         return outcome, opened
 
@@ -210,7 +210,7 @@ class Backup:
         seen = machine.seen.get(self._url)
         return (seen.generation if seen else 0) + 1
 
-    def _warn_of_absence(self, machine: Machine, outcome: Outcome) -> None:
+    def _warn_of_absence(self, machine: Machine, outcome: SyncReport) -> None:
         seen = machine.seen.get(self._url)
         if seen is not None and seen.sha256:
             outcome.warn(
@@ -219,7 +219,7 @@ class Backup:
             )
 
     def _take(
-        self, machine: Machine, remote: Remote, opened: Payload, whose: Whose, outcome: Outcome
+        self, machine: Machine, remote: Remote, opened: Payload, whose: Whose, outcome: SyncReport
     ) -> None:
         """Merge *opened* into *machine* and remember it; nothing is changed when it raises."""
         self._take_identity(machine, opened, whose, outcome)
@@ -240,7 +240,7 @@ class Backup:
             outcome.changed += known is not None and known.deleted == contact.deleted
 
     def _take_identity(
-        self, machine: Machine, opened: Payload, whose: Whose, outcome: Outcome
+        self, machine: Machine, opened: Payload, whose: Whose, outcome: SyncReport
     ) -> None:
         if machine.identity is None or whose is Whose.REMOTE:
             outcome.took_identity = machine.identity != opened.identity
@@ -252,7 +252,7 @@ class Backup:
             )
 
     def _compare_with_seen(
-        self, machine: Machine, remote: Remote, opened: Payload, outcome: Outcome
+        self, machine: Machine, remote: Remote, opened: Payload, outcome: SyncReport
     ) -> None:
         """Notice a rollback; remember only what is newer, so that it is noticed again."""
         seen = machine.seen.get(self._url)
@@ -273,8 +273,8 @@ class Backup:
             )
 
     def _noted(
-        self, machine: Machine, remote: Remote, payload: Payload, outcome: Outcome
-    ) -> Outcome:
+        self, machine: Machine, remote: Remote, payload: Payload, outcome: SyncReport
+    ) -> SyncReport:
         outcome.version = remote.version
         outcome.generation = payload.generation
         outcome.created_at_ms = payload.created_at_ms

@@ -1,4 +1,4 @@
-"""The demo's way to the server: account, keys and messages. Refusals are `CliError`s of `reach`."""
+"""The demo's way to the server: account, keys and messages. It raises `RelayError`s."""
 
 import asyncio
 import json
@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from scripts.cli.outcome import REFUSED, UNREACHABLE, CliError
-from scripts.cli.server import read_json, said
-from scripts.relay.home import Home, State
-from scripts.relay.sealing import SealError, fingerprint, seal, unpack, unseal
+from clients.python.answers import read_problem, sentence
+from clients.python.relay.errors import Refused, RelayError, SealError, Unreachable
+from clients.python.relay.home import Home, State
+from clients.python.relay.sealing import fingerprint, seal, unpack, unseal
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, ClientWebSocketResponse
+    from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse
 
 _JSON_FRAMES: Final = "edgekeep.relay.v1.json"
 _BATCH: Final = 50
@@ -34,7 +34,7 @@ async def register(session: "ClientSession", url: str, name: str, password: str,
     keys = {**state.begin(), "one_time_pre_keys": state.more(_BATCH)}
     body = {"username": name, "password": password, **keys}
     async with session.post("auth/register", json=body) as answer:
-        _granted(state, await read_json(answer))
+        _granted(state, await _read(answer))
     home.save(state)
     return fingerprint(state.identity.public)
 
@@ -51,24 +51,20 @@ class Client:
         """
         Send *text*, sealed with a new bundle; return the fingerprint, and whether it was new.
 
-        Raises `CliError` for another identity key than was seen before, unless told to *accept* it.
+        Raises `Refused` for another identity key than was seen before, unless told to *accept* it.
         """
         headers = await self._bearer()
         async with self._session.get(f"keys/{quote(to, safe='')}", headers=headers) as answer:
-            bundle = await read_json(answer)
-        try:
-            with self._home.edit() as state:
-                key = _identity_of(bundle)
-                is_new = bundle["account_id"] not in state.known
-                if not state.is_known(bundle["account_id"], key, accept=accept):
-                    raise CliError(
-                        f"{to} has another identity key than before: {fingerprint(key)}. Compare "
-                        "it with them, then say --accept-new-identity.",
-                        REFUSED,
-                    )
-            sealed = await seal(text.encode(), state.identity, state.account_id, bundle)
-        except SealError as error:
-            raise CliError(str(error), REFUSED) from None
+            bundle = await _read(answer)
+        with self._home.edit() as state:
+            key = _identity_of(bundle)
+            is_new = bundle["account_id"] not in state.known
+            if not state.is_known(bundle["account_id"], key, accept=accept):
+                raise Refused(
+                    f"{to} has another identity key than before: {fingerprint(key)}. Compare it "
+                    "with them, then say --accept-new-identity."
+                )
+        sealed = seal(text.encode(), state.identity, state.account_id, bundle)
         async with self._socket("ws") as socket:
             frame = {"to": bundle["account_id"], "ciphertext": b64encode(sealed).decode()}
             await socket.send_json({"seq": 1, "send": frame})
@@ -92,7 +88,7 @@ class Client:
                     await self._handle(socket, frame, show, say, accept)
                 code = socket.close_code
             if code != _TOKEN_EXPIRED:
-                raise CliError(f"The relay closed the connection (code {code}).", UNREACHABLE)
+                raise Unreachable(f"The relay closed the connection (code {code}).")
 
     async def _handle(
         self,
@@ -113,7 +109,7 @@ class Client:
         elif "fetched" in frame:
             await socket.send_json({"seq": 1, "fetch": {}})
         elif "error" in frame:
-            raise CliError(f"The relay says: {frame['error']['detail']}", REFUSED)
+            raise Unreachable(f"The relay says: {frame['error']['detail']}")
 
     async def _take(
         self,
@@ -134,11 +130,10 @@ class Client:
                     state.secret_of,
                 )
                 if not state.is_known(sender, key, accept=accept):
-                    raise CliError(
+                    raise Refused(
                         f"A message of {name} comes with another identity key than before: "
                         f"{fingerprint(key)}. It stays at the server; compare the key with them, "
-                        "then say --accept-new-identity.",
-                        REFUSED,
+                        "then say --accept-new-identity."
                     )
                 moment = datetime.fromtimestamp(message["at_ms"] / 1000, UTC)
                 show(moment.strftime("%H:%M:%S"), name, text.decode(errors="replace"))
@@ -150,7 +145,7 @@ class Client:
     async def _top_up(self, say: Say) -> None:
         headers = await self._bearer()
         async with self._session.get("v1/keys/count", headers=headers) as answer:
-            left = (await read_json(answer))["one_time_pre_keys"]
+            left = (await _read(answer))["one_time_pre_keys"]
         if left >= _LOW:
             return
         # Kept before they are uploaded: a key that somebody may use must be here.
@@ -158,7 +153,7 @@ class Client:
             keys = state.more(_BATCH)
         body = {"one_time_pre_keys": keys}
         async with self._session.post("v1/keys/one-time", json=body, headers=headers) as answer:
-            held = (await read_json(answer))["one_time_pre_keys"]
+            held = (await _read(answer))["one_time_pre_keys"]
         say(f"{left} one-time prekeys were left at the server; now it has {held}.")
 
     def _socket(self, path: str) -> "_Socket":
@@ -168,10 +163,10 @@ class Client:
         async with asyncio.timeout(_PATIENCE):
             while (frame := await self._hear(socket)) is not None:
                 if "error" in frame:
-                    raise CliError(f"The relay says: {frame['error']['detail']}", REFUSED)
+                    raise Refused(f"The relay says: {frame['error']['detail']}")
                 if name in frame:
                     return
-        raise CliError("The relay closed the connection before it answered.", UNREACHABLE)
+        raise Unreachable("The relay closed the connection before it answered.")
 
     async def _hear(self, socket: "ClientWebSocketResponse") -> dict[str, Any] | None:
         """Return the next frame, None when the socket has closed."""
@@ -200,11 +195,11 @@ class Client:
                 return
         body = {"username": state.username, "password": self._password()}
         async with self._session.post("auth/login", json=body) as answer:
-            _granted(state, await read_json(answer))
+            _granted(state, await _read(answer))
 
 
 class _Socket:
-    """A socket of the relay with JSON frames; a refused upgrade is a `CliError`."""
+    """A socket of the relay with JSON frames; a refused upgrade is a `RelayError`."""
 
     def __init__(self, session: "ClientSession", path: str, bearer: Callable[[], Any]) -> None:
         self._session = session
@@ -222,12 +217,24 @@ class _Socket:
                 self._path, protocols=[_JSON_FRAMES], headers=headers, heartbeat=30
             )
         except WSServerHandshakeError as error:
-            raise said(error.status, {"title": "The relay refused the connection"}) from None
+            raise _refusal(error.status, {"title": "The relay refused the connection"}) from None
         return self._open
 
     async def __aexit__(self, *_: object) -> None:
         if self._open is not None:
             await self._open.close()
+
+
+async def _read(answer: "ClientResponse") -> Any:
+    """Return the JSON of an answer; raises `Refused` and `Unreachable`."""
+    if answer.status >= 400:
+        raise _refusal(answer.status, await read_problem(answer))
+    return await answer.json(content_type=None)
+
+
+def _refusal(status: int, problem: dict[str, Any]) -> RelayError:
+    said = sentence(status, problem)
+    return Refused(said) if status < 500 else Unreachable(said)
 
 
 def _granted(state: State, grant: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 
-from scripts.backup.errors import WeakPassword
+from clients.python.backup.errors import WeakPassword
 
 # Seed 1.001 §2.1: longer than 12 characters.
 FEWEST_CHARACTERS = 13

@@ -8,8 +8,8 @@ idempotent: machines that exchange backups in any order end with the same contac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scripts.backup.model import Contact, Profile, in_order
-from scripts.backup.payload import contact_bytes, profile_bytes
+from clients.python.backup.model import Contact, Profile, in_order
+from clients.python.backup.payload import contact_bytes, profile_bytes
 
 
 @dataclass(frozen=True, slots=True)

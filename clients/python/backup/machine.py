@@ -5,22 +5,25 @@ One JSON file in a folder of mode 0700, replaced whole. It holds the identity's 
 every messenger's device does; never the backup's password or anything derived from it.
 """
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.backup.errors import BackupError, NotSetUp, StateBusy, StateDamaged
-from scripts.backup.keys import Cost
-from scripts.backup.model import Contact, Identity, Payload, Profile
+from clients.python.backup.errors import BackupError, NotSetUp, StateBusy, StateDamaged
+from clients.python.backup.keys import Cost
+from clients.python.backup.model import (
+    Contact,
+    IdentityPair,
+    Payload,
+    Profile,
+    contact_id,
+    in_order,
+)
+from clients.python.private_folder import PrivateFolder
 
 _FORMAT = 1
-_FILE = "machine.json"
-_LOCK = "machine.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Seen:
 class Machine:
     """The state of one machine. *seen* is by server address; *cost* is the calibrated one."""
 
-    identity: Identity | None = None
+    identity: IdentityPair | None = None
     contacts: tuple[Contact, ...] = ()
     profile: Profile = field(default_factory=Profile)
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -53,87 +56,65 @@ class Machine:
             raise NotSetUp("This machine has no identity.")
         return Payload(generation, now_ms, self.identity, self.contacts, self.profile)
 
+    def keep_contact(self, typed: str, **changes: str) -> None:
+        """
+        Add the contact of the id that somebody *typed*, or change its `name` and `note`.
 
-def default_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder by the XDG base directory rules."""
-    config = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(config) if config.startswith("/") else Path.home() / ".config"
-    return base / "edgekeep-backup"
+        Raises `InvalidContact`.
+        """
+        old = self._contact(contact_id(typed))
+        self._put(replace(old, **changes, updated_at_ms=_after(old), deleted=False))
+
+    def remove_contact(self, typed: str) -> bool:
+        """Leave a mark in the place of a contact, so that no other machine brings it back."""
+        old = self._contact(contact_id(typed))
+        if not old.deleted:
+            self._put(Contact(old.id, updated_at_ms=_after(old), deleted=True))
+        return not old.deleted
+
+    def keep_avatar(self, attachment_id: str, key: bytes) -> None:
+        """Refer to an attachment of the server and its *key*; raises `InvalidContact`."""
+        profile = Profile(attachment_id, key, _after(self.profile))
+        profile.check()
+        self.profile = profile
+
+    def _contact(self, name: str) -> Contact:
+        absent = Contact(name, deleted=True)
+        return next((contact for contact in self.contacts if contact.id == name), absent)
+
+    def _put(self, changed: Contact) -> None:
+        changed.check()
+        others = (contact for contact in self.contacts if contact.id != changed.id)
+        self.contacts = in_order([*others, changed])
 
 
-class Home:
-    """The folder of a machine."""
+def _after(old: Contact | Profile) -> int:
+    """Return the time of a change: later than *old*, also when that came from a clock ahead."""
+    return max(time.time_ns() // 1_000_000, old.updated_at_ms + 1)
+
+
+class Home(PrivateFolder):
+    """The folder of a machine. Its `alone` raises `StateBusy` and `StateDamaged`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @property
-    def exists(self) -> bool:
-        """Whether a machine was set up here."""
-        return (self.folder / _FILE).exists()
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes away from the folder; raises `StateBusy`, `StateDamaged`."""
-        import fcntl
-
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError as error:
-            raise StateDamaged(f"{self.folder} cannot be used: {error.strerror}.") from None
-        with os.fdopen(handle):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StateBusy(f"Another process uses {self.folder}.") from None
-            yield
+        super().__init__(folder, "machine", StateDamaged, StateBusy)
 
     def load(self) -> Machine:
         """Return the machine; raises `NotSetUp` and `StateDamaged`."""
-        path = self.folder / _FILE
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            raise NotSetUp(f"{self.folder} holds no machine.") from None
-        except OSError as error:
-            raise StateDamaged(f"{path} cannot be read: {error.strerror}.") from None
+        text = self.read()
+        if text is None:
+            raise NotSetUp(f"{self.folder} holds no machine.")
         try:
             return _from_json(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, BackupError, RecursionError):
             raise StateDamaged(
-                f"{path} is damaged. Move it away and restore this machine from its backup."
+                f"{self.file} is damaged. Move it away and restore this machine from its backup."
             ) from None
 
     def save(self, machine: Machine) -> None:
         """Replace the file whole, readable for its owner alone; raises `StateDamaged`."""
-        path = self.folder / _FILE
-        text = json.dumps(_to_json(machine), indent=1, ensure_ascii=False).encode()
-        draft = None
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes it 0600.
-            handle, draft = tempfile.mkstemp(prefix=f".{_FILE}.", dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(handle)
-            Path(draft).replace(path)
-            draft = None
-            _sync_folder(self.folder)
-        except OSError as error:
-            raise StateDamaged(f"{path} cannot be written: {error.strerror}.") from None
-        finally:
-            if draft is not None:
-                Path(draft).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        text = json.dumps(_to_json(machine), indent=1, ensure_ascii=False)
+        self.replace(text.encode())
 
 
 def _to_json(machine: Machine) -> dict[str, Any]:
@@ -159,7 +140,7 @@ def _from_json(told: dict[str, Any]) -> Machine:
     key = told["identity"]
     machine = Machine(
         key
-        and Identity(
+        and IdentityPair(
             key["key_type"], bytes.fromhex(key["public_key"]), bytes.fromhex(key["private_key"])
         ),
         tuple(Contact(**contact) for contact in told["contacts"]),

@@ -3,12 +3,12 @@
 import hashlib
 import os
 
-from scripts.backup.model import CURVE25519, Identity
+from clients.python.backup.model import CURVE25519, IdentityPair
 
 _PUBLIC_MARK = b"\x05"
 
 
-def new_identity() -> Identity:
+def new_identity() -> IdentityPair:
     """
     Make a Curve25519 key pair in the form that libsignal serialises.
 
@@ -20,10 +20,10 @@ def new_identity() -> Identity:
     scalar[0] &= 0xF8
     scalar[31] = scalar[31] & 0x7F | 0x40
     public = X25519PrivateKey.from_private_bytes(bytes(scalar)).public_key().public_bytes_raw()
-    return Identity(CURVE25519, _PUBLIC_MARK + public, bytes(scalar))
+    return IdentityPair(CURVE25519, _PUBLIC_MARK + public, bytes(scalar))
 
 
-def fingerprint(identity: Identity) -> str:
+def fingerprint(identity: IdentityPair) -> str:
     """Return what people compare: 16 bytes of the public key's SHA-256, in groups of four."""
     digest = hashlib.sha256(identity.public_key).hexdigest()[:32]
     return " ".join(digest[start : start + 4] for start in range(0, 32, 4))

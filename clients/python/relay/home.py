@@ -1,26 +1,19 @@
 """What the demo keeps of one account: secrets, tokens, and whose identity key it has seen."""
 
 import contextlib
-import fcntl
 import json
-import os
 import secrets
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from scripts.relay.sealing import Identity, pack
-
-_FILE = "relay.json"
-_LOCK = "relay.lock"
-
-
-class HomeError(Exception):
-    """The folder cannot be used; the text says why."""
+from clients.python.private_folder import PrivateFolder
+from clients.python.relay.errors import HomeError
+from clients.python.relay.sealing import IdentityKey, pack
 
 
 @dataclass(slots=True)
@@ -44,9 +37,9 @@ class State:
     known: dict[str, str] = field(default_factory=dict)
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> IdentityKey:
         """The identity key."""
-        return Identity(bytes.fromhex(self.seed))
+        return IdentityKey(bytes.fromhex(self.seed))
 
     def begin(self) -> dict[str, Any]:
         """Make a new identity; return its first upload, without one-time prekeys."""
@@ -88,68 +81,36 @@ class State:
         return secret.public_key().public_bytes_raw(), number
 
 
-class Home:
-    """The folder, of mode 0700, and its one file, of mode 0600."""
+class Home(PrivateFolder):
+    """The folder of an account. Who finds another process here waits for it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @property
-    def exists(self) -> bool:
-        """Whether an account was registered from here."""
-        return (self.folder / _FILE).exists()
+        super().__init__(folder, "relay", HomeError)
 
     def load(self) -> State:
         """Return the state; raises `HomeError`."""
+        text = self.read()
+        if text is None:
+            raise HomeError(f"{self.folder} holds no account: edgekeep relay register.")
         try:
-            return State(**json.loads((self.folder / _FILE).read_bytes()))
-        except FileNotFoundError:
-            raise HomeError(f"{self.folder} holds no account: edgekeep relay register.") from None
-        except (OSError, ValueError, TypeError):
-            raise HomeError(f"{self.folder / _FILE} cannot be read.") from None
+            return State(**json.loads(text))
+        except (ValueError, TypeError):
+            raise HomeError(f"{self.file} cannot be read.") from None
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[State]:
         """Yield the state and keep what the block made of it; others wait meanwhile."""
-        with self._alone():
+        with self.alone():
             state = self.load()
             yield state
             self._write(state)
 
     def save(self, state: State) -> None:
         """Keep a new account; raises `HomeError` when there is one."""
-        with self._alone():
+        with self.alone():
             if self.exists:
                 raise HomeError(f"{self.folder} holds an account already.")
             self._write(state)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError as error:
-            raise HomeError(f"{self.folder} cannot be used: {error.strerror}.") from None
-        with os.fdopen(handle):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-
     def _write(self, state: State) -> None:
-        draft = self.folder / f".{_FILE}.{os.getpid()}"
-        try:
-            handle = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            with os.fdopen(handle, "w") as file:
-                json.dump(asdict(state), file)
-                file.flush()
-                os.fsync(handle)
-            draft.replace(self.folder / _FILE)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise HomeError(f"{self.folder} cannot be written: {error.strerror}.") from None
-
-
-def default_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder by the XDG base directory rules."""
-    config = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(config) if config.startswith("/") else Path.home() / ".config"
-    return base / "edgekeep-relay"
+        self.replace(json.dumps(asdict(state)).encode())

@@ -6,9 +6,9 @@ The avatar behind the profile reference: encrypted here, stored by the server as
 
 import os
 
-from scripts.backup.errors import BodyDamaged, TooLarge
-from scripts.backup.model import PROFILE_KEY_BYTES
-from scripts.backup.server import LARGEST_ATTACHMENT
+from clients.python.backup.errors import BodyDamaged, TooLarge
+from clients.python.backup.model import PROFILE_KEY_BYTES
+from clients.python.backup.server import LARGEST_ATTACHMENT
 
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
