@@ -17,14 +17,14 @@ from pathlib import Path
 from durable.contract import DurableObject, ObjectNamespace
 from durable.embedded import Actors
 from scripts.cli.place import Place
-from worker.caller import ANYONE, Caller
 from worker.entry import host
 from worker.env import Env
 from worker.errors import NotFound
+from worker.identity.caller import ANYONE, Caller
+from worker.identity.sessions import SignIn, begin
+from worker.identity.usernames import account_of
 from worker.route_table import Handler, Route, RouteTable
 from worker.routes import ROUTES
-from worker.sessions import SignIn, begin
-from worker.usernames import account_of
 from worker.web import JSON, Request, Response
 
 BODY_LIMIT = 1 << 20

@@ -10,7 +10,7 @@ from benchmarks.servers import ROOT
 from scripts.cli.place import Place
 from worker.codec import uuid7
 from worker.entry.open_env import open_env
-from worker.sessions import SignIn, begin
+from worker.identity.sessions import SignIn, begin
 
 ACCOUNT = "INSERT INTO accounts (id, role, created_at, last_active_at) VALUES (?1, 'owner', ?2, ?2)"
 WAY_IN = """

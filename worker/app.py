@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from d1_schema.contract import D1Error
 from kv.checks import KVUnavailable
 from r2.contract import R2Unavailable
-from worker import cors
-from worker.caller import Caller, identify
 from worker.env import Env
 from worker.errors import (
     InternalError,
@@ -19,11 +17,13 @@ from worker.errors import (
     Problem,
     StorageUnavailable,
 )
+from worker.identity.caller import Caller, identify
+from worker.limiter.counting import address_key, refused, spared
 from worker.limits import GENERAL, RateLimit
 from worker.log import client_ids
-from worker.rate_limits import address_key, refused, spared
 from worker.routes import AT_START, SCHEDULES, Resource, RouteTable
 from worker.web import Request, Response, refusal
+from worker.wire import cors
 
 
 class Worker:

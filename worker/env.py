@@ -12,11 +12,11 @@ from d1_schema.contract import D1Database
 from durable.contract import ObjectNamespace
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
-from worker.access import Access
 from worker.crypto import Crypto
+from worker.identity.access import Access
+from worker.limiter.counting import Limiter
 from worker.log import Log
-from worker.mail_port import MailPort
-from worker.rate_limits import Limiter
+from worker.mail.port import MailPort
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
 

@@ -1,7 +1,7 @@
 """
 Every refusal the Worker can give: one class per meaning, rendered in one place.
 
-Handlers raise; `worker.problem_document` makes an RFC 9457 document of it. `code` is stable, a
+Handlers raise; `worker.wire.problem_document` makes an RFC 9457 document of it. `code` is stable, a
 string, and listed in docs/errors.md; clients of the seeds read it as the member `error`.
 A detail never quotes what the client sent: it may be a secret or somebody's personal data.
 """

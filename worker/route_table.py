@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote
 
-from worker.caller import Caller, Who
 from worker.env import Env
+from worker.identity.caller import Caller, Who
 from worker.limits import RateLimit
 from worker.web import Request, Response
 

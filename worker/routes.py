@@ -9,7 +9,6 @@ host turns the same table into aiohttp routes (a test holds the two together).
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from durable.contract import DurableObject
-from worker import deployment
 from worker.accounts import api as accounts
 from worker.accounts import identities, link_doors, session_doors
 from worker.accounts.holder import AccountHolder
@@ -18,15 +17,16 @@ from worker.backup import api as backup
 from worker.backup import attachments
 from worker.backup import sweep as backup_sweep
 from worker.backup.holder import AttachmentHolder, BackupHolder
-from worker.caller import ANYONE, PERSON, Caller, Who
 from worker.data_holders import DataHolder
+from worker.deployment import doors as deployment
 from worker.env import Env
 from worker.errors import NotOpenYet
 from worker.idempotency import IdempotencyBox
+from worker.identity.caller import ANYONE, PERSON, Caller, Who
+from worker.limiter.actor import RateLimiter
 from worker.limits import KEYS_BYTES, SIGN_IN, WRITES, RateLimit
 from worker.profiles import api as profiles
 from worker.profiles.import_room import ImportRoom
-from worker.rate_limiter import RateLimiter
 from worker.relay import keys_api as keys
 from worker.relay import socket_api
 from worker.relay.inbox import Inbox

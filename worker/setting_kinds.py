@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 
 from worker.codec import unb64url
-from worker.smtp_server import SmtpServer
+from worker.mail.smtp_server import SmtpServer
 
 Network = IPv4Network | IPv6Network
 Kind = Literal[

@@ -15,6 +15,7 @@ from worker.limits import (
     PREKEYS_DEFAULT_HELD,
     RELAY_DEFAULT_MAX_BYTES,
 )
+from worker.mail.smtp_server import SmtpServer
 from worker.setting_kinds import (
     DEVELOPMENT_MARK,
     Keyring,
@@ -24,7 +25,6 @@ from worker.setting_kinds import (
     SettingError,
     read,
 )
-from worker.smtp_server import SmtpServer
 
 __all__ = [
     "DEVELOPMENT_MARK",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from worker.errors import BadRequest, PayloadTooLarge, Problem
-from worker.problem_document import PROBLEM_JSON, encode
+from worker.wire.problem_document import PROBLEM_JSON, encode
 
 JSON = "application/json; charset=utf-8"
 # Cloudflare's limit of one message (facts/bindings.md D6).

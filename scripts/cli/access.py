@@ -41,7 +41,7 @@ def development_token(
     place: Place, scopes: list[str], subject: str = "dev", minutes: int | None = None
 ) -> str:
     """Return a token signed with the development key of *place*; refuses in production."""
-    from worker.tokens import issue
+    from worker.identity.tokens import issue
 
     settings = place.settings
     if settings.production:

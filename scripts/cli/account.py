@@ -102,7 +102,7 @@ def _add_common(parser: ArgumentParser) -> None:
 
 
 def _create(options: Namespace) -> int:
-    from worker.usernames import RULE, fold
+    from worker.identity.usernames import RULE, fold
 
     try:
         fold(options.name)
@@ -157,7 +157,7 @@ def _enable(options: Namespace) -> int:
 
 def _revoke(options: Namespace) -> int:
     async def work(env: "Env", account_id: str) -> None:
-        from worker import sessions
+        from worker.identity import sessions
 
         if options.session is None:
             await sessions.end_all(env, account_id)
@@ -192,7 +192,7 @@ def _change(
     account = run(options, change)
     _answer(options, account, done)
     if ends and Place.of(options).hosted:
-        from worker.access import RELOAD_SECONDS
+        from worker.identity.access import RELOAD_SECONDS
 
         tell(f"The running host refuses their tokens within {RELOAD_SECONDS} seconds.")
     return OK

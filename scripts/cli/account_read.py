@@ -46,8 +46,8 @@ def show_one(options: Namespace) -> int:
     """Print one account and its sessions."""
 
     async def work(env: "Env") -> dict[str, Any]:
-        from worker import sessions
         from worker.accounts import store
+        from worker.identity import sessions
 
         account_id = await account_of(env, options.who)
         row = await store.account(env, account_id)

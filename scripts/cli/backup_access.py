@@ -184,7 +184,7 @@ async def bearer(options: Namespace, url: str) -> str:
 
 
 def _development_token(place: Place, account: str) -> str:
-    from worker.tokens import issue
+    from worker.identity.tokens import issue
 
     settings = place.settings
     if settings.production:

@@ -8,7 +8,7 @@ from scripts.cli.outcome import OK, show_json, table, tell
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from worker.caller import Who
+    from worker.identity.caller import Who
     from worker.limits import RateLimit
     from worker.routes import Route
 

@@ -132,7 +132,7 @@ def _drop_signing(options: Namespace) -> int:
             f"{options.id} signs the tokens of today: edgekeep keys rotate-signing first.", REFUSED
         )
     target.write(",".join(f"{one}:{key}" for one, key in ring if one != options.id))
-    from worker.access import LONGEST_MINUTES
+    from worker.identity.access import LONGEST_MINUTES
     from worker.settings import SETTINGS
 
     [row] = [row for row in SETTINGS if row.name == "ACCESS_TOKEN_MINUTES"]

@@ -29,13 +29,13 @@ async def operator_env(place: Place) -> AsyncIterator["Env"]:
     Its other bindings are not there: two processes cannot both have actors.
     """
     from d1_schema.migrate import apply_migrations
-    from worker.access import LONGEST_MINUTES, Access
     from worker.entry.host_tools import HostTools, RequestIds
     from worker.entry.native_crypto import NativeCrypto
     from worker.entry.stores import Stores
     from worker.env import Env
+    from worker.identity.access import LONGEST_MINUTES, Access
+    from worker.limiter.counting import ProcessLimiter
     from worker.log import Log
-    from worker.rate_limits import ProcessLimiter
 
     # Readable by nobody else, as a host makes it: people's data lies here.
     place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ async def operator_env(place: Place) -> AsyncIterator["Env"]:
 async def account_of(env: "Env", typed: str) -> str:
     """Return the account that *typed* names, a disabled one too; raises `CliError`."""
     from worker.accounts import store
-    from worker.usernames import fold
+    from worker.identity.usernames import fold
 
     if await store.account(env, typed.lower()) is not None:
         return typed.lower()

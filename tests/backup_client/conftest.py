@@ -12,7 +12,7 @@ from clients.python.backup.machine import Home, Machine
 from clients.python.backup.model import Contact, IdentityPair, in_order
 from tests.backup_client.cloud import Cloud, running_cloud
 from tests.support.running_host import RunningHost
-from worker.tokens import issue
+from worker.identity.tokens import issue
 
 PASSWORD = "a password for tests"
 

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, Request
 from tests.browser.conftest import Complaints, ConsoleHost, OpenPage
 from tests.browser.looks import NARROW, check_contrast, check_fits, check_form
 from tests.support.running_host import SECRETS
+from worker.identity.tokens import issue
 from worker.settings import Settings
-from worker.tokens import issue
 
 READY = "html[data-viewer=on]"
 REPORT = "#operations-profiles-importReport"

@@ -16,8 +16,8 @@ import pytest
 from scripts.cli.account import ROLES
 from tests.cli.conftest import Server, command, environment, wait_until
 from tests.support.verbs import edgekeep
-from worker.access import RELOAD_SECONDS
 from worker.accounts import store
+from worker.identity.access import RELOAD_SECONDS
 
 PASSWORD = "tangerine velocity 9"
 

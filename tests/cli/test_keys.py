@@ -14,8 +14,8 @@ from tests.support.verbs import Run
 from tests.support.verbs import edgekeep as run
 from worker.codec import b64url
 from worker.entry.dev_vars import read_dev_vars, set_dev_var
+from worker.identity.tokens import issue, verify
 from worker.settings import Settings
-from worker.tokens import issue, verify
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.cli.doors import how_often, who_may
 from tests.support.verbs import edgekeep
-from worker.caller import ANYONE, PERSON, Who
+from worker.identity.caller import ANYONE, PERSON, Who
 from worker.limits import RateLimit
 from worker.routes import ROUTES
 

@@ -8,8 +8,8 @@ import pytest
 from tests.cli.conftest import Edgekeep
 from worker.entry.dev_vars import read_dev_vars
 from worker.errors import Unauthorized
+from worker.identity.tokens import verify
 from worker.settings import Settings
-from worker.tokens import verify
 
 
 def keys_of(state: Path) -> Settings:

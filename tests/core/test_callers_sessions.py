@@ -11,12 +11,12 @@ import pytest
 from tests.support.accounts import Person, bearer, later, post, sign_in, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import SECRETS, RunningHost, running_host
-from worker.access import RELOAD_SECONDS, Access
-from worker.caller import PERSON, Caller, Who
 from worker.codec import b64url
 from worker.env import Env
+from worker.identity.access import RELOAD_SECONDS, Access
+from worker.identity.caller import PERSON, Caller, Who
+from worker.identity.tokens import AUDIENCES, issue
 from worker.routes import ROUTES, Route, RouteTable
-from worker.tokens import AUDIENCES, issue
 from worker.web import Request, Response
 
 

@@ -10,11 +10,11 @@ import pytest
 from tests.support.problems import assert_problem
 from tests.support.raw import connect
 from tests.support.running_host import RunningHost, running_host
-from worker.caller import ANYONE, Caller
 from worker.env import Env
+from worker.identity.caller import ANYONE, Caller
 from worker.routes import ROUTES, Route
-from worker.safe_headers import SAFE_HEADERS
 from worker.web import Request, Response
+from worker.wire.safe_headers import SAFE_HEADERS
 
 _OURS = "https://app.example"
 _DOOR = "/api/profiles/import"

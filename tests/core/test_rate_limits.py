@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost, running_host
-from worker.caller import ANYONE, Caller
 from worker.env import Env
+from worker.identity.caller import ANYONE, Caller
+from worker.limiter.counting import ProcessLimiter, address_key, spared, step_bucket
 from worker.limits import GENERAL, RATE_LIMITS, SIGN_IN, SLOW_DOWNS, WRITES, RateLimit
-from worker.rate_limits import ProcessLimiter, address_key, spared, step_bucket
 from worker.routes import ROUTES, Route
 from worker.settings import Settings
 from worker.web import Request, Response

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.core.test_rate_limits import Clock, freeze
 from tests.support.running_host import RunningHost, running_host
-from worker import sign_in_guard as guard
 from worker.errors import RateLimited
+from worker.identity import sign_in_guard as guard
+from worker.limiter.actor import ActorLimiter
+from worker.limiter.counting import Failures, ProcessLimiter, step_attempt
 from worker.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, SLOW_DOWNS, SlowDown
-from worker.rate_limiter import ActorLimiter
-from worker.rate_limits import Failures, ProcessLimiter, step_attempt
 
 _HOME, _AWAY = "198.51.100.7", "203.0.113.9"
 

@@ -5,8 +5,8 @@ import time
 from aiohttp import ClientSession
 
 from tests.support.running_host import SECRETS, RunningHost
+from worker.identity.tokens import issue
 from worker.settings import Settings
-from worker.tokens import issue
 
 
 class EdgeHost(RunningHost):

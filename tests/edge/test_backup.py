@@ -12,7 +12,7 @@ from tests.edge.workerd import Workerd
 from tests.support.backups import BINARY, Keeper, blob, pieces
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
-from worker.tokens import issue
+from worker.identity.tokens import issue
 
 _ACCOUNT = "INSERT INTO accounts VALUES ('ada', 'owner', 0, 0, NULL)"
 _ROWS = "SELECT object_key, pending_key FROM backups"

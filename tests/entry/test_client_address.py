@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.running_host import running_host
-from worker.caller import ANYONE, Caller
 from worker.entry.client_address import TrustedProxies
 from worker.env import Env
+from worker.identity.caller import ANYONE, Caller
 from worker.routes import Route
 from worker.web import Request, Response
 

@@ -13,8 +13,8 @@ from tests.support.problems import assert_problem
 from tests.support.profiles import encode, many, profile
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
-from worker.caller import ANYONE, Caller
 from worker.env import Env
+from worker.identity.caller import ANYONE, Caller
 from worker.routes import Route
 from worker.web import Request, Response
 

@@ -18,9 +18,9 @@ from tests.support.smtp_server import USER, WRITTEN, Mailroom, mailroom
 from worker.entry import host_mail
 from worker.entry.host import Listen, warnings
 from worker.entry.host_mail import Composer, OutboxMail
-from worker.mail_port import Mail, MailFailed
+from worker.mail.port import Mail, MailFailed
+from worker.mail.smtp_server import SmtpServer
 from worker.settings import Settings
-from worker.smtp_server import SmtpServer
 
 MAIL = Mail("ada@example.org", "A subject", "A text.\n")
 

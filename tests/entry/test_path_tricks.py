@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
-from worker.caller import ANYONE, Caller, Who
 from worker.env import Env
+from worker.identity.caller import ANYONE, Caller, Who
 from worker.limits import RateLimit
 from worker.routes import Route, RouteTable
 from worker.web import Request, Response

@@ -23,8 +23,8 @@ from tests.support.running_host import SECRETS
 from worker.entry.config import ConfigError
 from worker.entry.host import Listen, warnings
 from worker.entry.tls import development, load
-from worker.safe_headers import safe_headers
 from worker.settings import Settings
+from worker.wire.safe_headers import safe_headers
 
 NOW = datetime.datetime.now(datetime.UTC).timestamp()
 _DAY = 86_400

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.running_host import SECRETS
 from worker.accounts.magic_link import is_local_path
 from worker.codec import b64url
-from worker.email_address import ADDRESS_CHARS, RULE, hashes, normalise
+from worker.identity.email_address import ADDRESS_CHARS, RULE, hashes, normalise
 from worker.settings import Settings
 
 _LOCAL = st.from_regex(

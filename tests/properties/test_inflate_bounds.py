@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import BrokenCompression, PayloadTooLarge
-from worker.inflate import Gunzip
 from worker.limits import INFLATE_FREE_BYTES
+from worker.wire.inflate import Gunzip
 
 MIB = 1024 * 1024
 

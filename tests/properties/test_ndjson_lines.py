@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.ndjson import LineReader
+from worker.wire.ndjson import LineReader
 
 LIMIT = 24
 _BOM = b"\xef\xbb\xbf"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.usernames import RULE, fold
+from worker.identity.usernames import RULE, fold
 
 _NAMES = st.from_regex(r"[a-zA-Z0-9_]{3,50}", fullmatch=True)
 

@@ -10,8 +10,8 @@ from tests.core.test_rate_limits import freeze
 from tests.support.accounts import PASSWORD, post, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import Answer, RunningHost, running_host
+from worker.limiter.counting import ProcessLimiter
 from worker.limits import SIGN_IN, SIGN_IN_PAIR
-from worker.rate_limits import ProcessLimiter
 
 
 @pytest.fixture

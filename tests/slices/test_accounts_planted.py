@@ -20,8 +20,8 @@ from tests.support.problems import assert_problem
 from tests.support.raw import connect
 from tests.support.running_host import Answer, RunningHost, running_host
 from worker.accounts import key_proof, magic_link
-from worker.caller import PERSON
 from worker.codec import open_cursor, seal_cursor
+from worker.identity.caller import PERSON
 from worker.routes import ROUTES
 
 WHO = "/api/auth/session"

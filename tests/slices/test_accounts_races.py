@@ -10,8 +10,8 @@ import pytest
 from d1_schema.contract import D1Error
 from tests.support.accounts import Person, bearer, later, sign_in, sign_up
 from tests.support.running_host import RunningHost, running_host
-from worker.access import LONGEST_MINUTES, Access
 from worker.accounts import store
+from worker.identity.access import LONGEST_MINUTES, Access
 from worker.settings import SETTINGS
 
 PARALLEL = 6

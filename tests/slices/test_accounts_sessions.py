@@ -10,7 +10,7 @@ from tests.support.accounts import Person, bearer, later, post, sign_in, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
 from worker.accounts.api import purge
-from worker.sessions import living
+from worker.identity.sessions import living
 
 
 async def _refresh(host: RunningHost, token: str) -> int:

@@ -11,8 +11,8 @@ from tests.support.backups import Keeper, blob, make_keeper, pieces
 from tests.support.problems import assert_problem
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
+from worker.identity.tokens import issue
 from worker.limits import BACKUP_DEFAULT_MAX_BYTES, BACKUP_MIN_BYTES
-from worker.tokens import issue
 
 
 @pytest.fixture

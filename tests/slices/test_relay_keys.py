@@ -9,8 +9,8 @@ from tests.support.prekeys import Device, Member, join
 from tests.support.problems import assert_problem
 from tests.support.relay import Peer, User, user
 from tests.support.running_host import RunningHost, running_host
+from worker.limiter.counting import ProcessLimiter
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, TAKEN_PREKEY_SECONDS
-from worker.rate_limits import ProcessLimiter
 from worker.relay import relay_pb2 as pb
 from worker.relay.bundle import parse
 from worker.relay.key_store import KeyStore

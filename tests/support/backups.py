@@ -7,9 +7,9 @@ from typing import Any
 from d1_schema.contract import D1Database, D1Error, D1Rows, D1Session
 from r2.contract import R2Error
 from tests.support.running_host import Answer, RunningHost
-from worker import sessions
 from worker.backup.sweep import sweep
 from worker.env import Env
+from worker.identity import sessions
 
 BINARY = {"Content-Type": "application/octet-stream"}
 

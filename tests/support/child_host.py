@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import ClientSession
 
 from tests.support.running_host import ROOT, SECRETS, Answer, read
+from worker.identity.tokens import issue
 from worker.settings import Settings
-from worker.tokens import issue
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from tests.support.running_host import Answer, RunningHost
 from worker.codec import uuid7
+from worker.identity.sessions import SignIn, begin
+from worker.identity.tokens import issue
 from worker.relay import relay_pb2 as pb
-from worker.sessions import SignIn, begin
-from worker.tokens import issue
 
 JSON = "edgekeep.relay.v1.json"
 SECONDS = 10

@@ -22,8 +22,8 @@ from worker.entry.host import make_app
 from worker.entry.host_runner import HostRunner
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
+from worker.identity.tokens import issue
 from worker.routes import ROUTES, Route, RouteTable
-from worker.tokens import issue
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {

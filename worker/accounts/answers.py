@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from worker import cookies
 from worker.codec import iso_time
 from worker.env import Env
-from worker.sessions import Grant
+from worker.identity import cookies
+from worker.identity.sessions import Grant
 from worker.web import Response
 
 NO_STORE = {"Cache-Control": "no-store"}

@@ -3,17 +3,17 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from worker import cookies, sessions
 from worker.accounts import registration, sign_in
 from worker.accounts.answers import NO_STORE, granted
 from worker.accounts.model import Members, read_entry
-from worker.caller import Caller
 from worker.env import Env
 from worker.errors import Unauthorized
+from worker.identity import cookies, sessions
+from worker.identity.caller import Caller
+from worker.identity.once import purge_spent
+from worker.identity.sign_in_guard import guarded
+from worker.identity.tokens import CHALLENGE, Audience
 from worker.limits import SIGN_IN_BYTES
-from worker.once import purge_spent
-from worker.sign_in_guard import guarded
-from worker.tokens import CHALLENGE, Audience
 from worker.web import Request, Response
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]

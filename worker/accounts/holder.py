@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from worker import sessions
 from worker.accounts import identities, identity_store
 from worker.codec import iso_time
 from worker.env import Env
+from worker.identity import sessions
 
 
 class AccountHolder:

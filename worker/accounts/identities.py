@@ -12,14 +12,14 @@ from worker.accounts.answers import NO_STORE, granted
 from worker.accounts.identity_store import Way
 from worker.accounts.model import Members, fault, read_entry
 from worker.accounts.registration import chosen
-from worker.caller import Caller, pseudonym
 from worker.codec import iso_time
-from worker.cookies import check_origin
 from worker.env import Env
 from worker.errors import IdentityTaken, LastIdentity, NotFound, Unauthorized, Unprocessable
-from worker.sessions import SignIn, begin, end_all
-from worker.sign_in_guard import guarded
-from worker.tokens import CHALLENGE
+from worker.identity.caller import Caller, pseudonym
+from worker.identity.cookies import check_origin
+from worker.identity.sessions import SignIn, begin, end_all
+from worker.identity.sign_in_guard import guarded
+from worker.identity.tokens import CHALLENGE
 from worker.web import Request, Response
 
 

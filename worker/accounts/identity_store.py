@@ -59,7 +59,8 @@ class Way:
     """
     A way in that was proved. *spellings* are pairs (issuer, subject), the one to keep first.
 
-    *secret* is what a session is begun with: while it stands, the way does (`worker.sessions`).
+    *secret* is what a session is begun with: while it stands, the way does
+    (`worker.identity.sessions`).
     """
 
     kind: Kind
@@ -187,5 +188,5 @@ async def account(env: Env, account_id: str) -> dict[str, Any] | None:
 
 
 async def erase(env: Env, account_id: str) -> None:
-    """Remove an account with its ways in; its sessions end before by `worker.sessions`."""
+    """Remove an account with its ways in; its sessions end before by `worker.identity.sessions`."""
     await env.db.prepare(_ERASE).bind(account_id).run()

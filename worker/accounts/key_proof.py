@@ -18,8 +18,8 @@ from worker.accounts.identity_store import Way
 from worker.accounts.model import Members
 from worker.codec import open_cursor, seal_cursor
 from worker.env import Env
+from worker.identity.once import spend
 from worker.limits import CHALLENGE_SECONDS
-from worker.once import spend
 
 Algorithm = Literal["ML-DSA-87", "Ed25519"]
 _KEY_BYTES: Final[dict[int, Algorithm]] = {2592: "ML-DSA-87", 32: "Ed25519"}

@@ -1,16 +1,17 @@
 """The doors of magic links: ask for one, open it, link a mailbox (docs/accounts.md)."""
 
-from worker import cookies, mailing
 from worker.accounts import identity_store, link_page, magic_link
 from worker.accounts.answers import NO_STORE, granted
 from worker.accounts.magic_link import Link
 from worker.accounts.model import Fault, Members, fault
-from worker.caller import Caller
-from worker.email_address import RULE, normalise
 from worker.env import Env
 from worker.errors import BadRequest, Problem, Unprocessable
+from worker.identity import cookies
+from worker.identity.caller import Caller
+from worker.identity.email_address import RULE, normalise
+from worker.identity.sessions import SignIn, begin
 from worker.limits import MAGIC_LINK_SECONDS
-from worker.sessions import SignIn, begin
+from worker.mail import sending as mailing
 from worker.web import Request, Response
 
 

@@ -1,7 +1,7 @@
 """
 What a browser shows that opened a link of a mail: a heading and a sentence, or the refusal.
 
-No script, style or image, so the policy of all answers holds here too (`worker.safe_headers`).
+No script, style or image, so the policy of all answers holds here too (`worker.wire.safe_headers`).
 """
 
 from worker.accounts.answers import NO_STORE

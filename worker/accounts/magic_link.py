@@ -12,16 +12,16 @@ import re
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from worker import cookies
 from worker.accounts.identity_store import Way
 from worker.codec import b64url, open_cursor, seal_cursor
-from worker.email_address import Hashes, hashes
 from worker.env import Env
 from worker.errors import InvalidLink, OtherBrowser
+from worker.identity import cookies
+from worker.identity.email_address import Hashes, hashes
+from worker.identity.once import spend
+from worker.identity.tokens import CHALLENGE
 from worker.limits import MAGIC_LINK_SECONDS, NEXT_CHARS
-from worker.mail_port import Mail
-from worker.once import spend
-from worker.tokens import CHALLENGE
+from worker.mail.port import Mail
 from worker.web import Request
 
 COOKIE: Final = "__Host-magic"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import BadRequest
+from worker.identity.tokens import AUDIENCES, Audience
 from worker.limits import LABEL_CHARS, SIGN_IN_BYTES
-from worker.tokens import AUDIENCES, Audience
 from worker.web import Request, parse_json
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

@@ -9,8 +9,8 @@ from worker.accounts.model import Entry, Fault, fault
 from worker.codec import uuid7
 from worker.env import Env
 from worker.errors import Unprocessable
-from worker.sessions import Grant, SignIn, begin
-from worker.usernames import RULE, fold
+from worker.identity.sessions import Grant, SignIn, begin
+from worker.identity.usernames import RULE, fold
 
 # What another area makes with an account: statements of the same batch, from the account's id and
 # the body's members. It raises `BadRequest` for members that will not do.

@@ -3,17 +3,17 @@
 from contextlib import suppress
 from typing import Any
 
-from worker import cookies, sessions
 from worker.accounts import store
 from worker.accounts.answers import NO_STORE
 from worker.accounts.model import Members
-from worker.caller import PERSON, Caller, identify
 from worker.codec import iso_time
 from worker.env import Env
 from worker.errors import BadRequest, Forbidden, NotFound, Unauthorized
+from worker.identity import cookies, sessions
+from worker.identity.caller import PERSON, Caller, identify
+from worker.identity.sessions import ROLE_SCOPES
+from worker.identity.tokens import CHALLENGE, issue
 from worker.limits import TICKET_SECONDS
-from worker.sessions import ROLE_SCOPES
-from worker.tokens import CHALLENGE, issue
 from worker.web import Request, Response
 
 

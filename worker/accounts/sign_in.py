@@ -2,13 +2,13 @@
 
 from worker.accounts import passwords, store
 from worker.accounts.model import Entry, fault
-from worker.caller import Caller
 from worker.crypto import UnknownHash
 from worker.env import Env
 from worker.errors import Busy, Conflict, Unauthorized, Unprocessable
-from worker.sessions import Grant, SignIn, begin
-from worker.tokens import CHALLENGE
-from worker.usernames import fold
+from worker.identity.caller import Caller
+from worker.identity.sessions import Grant, SignIn, begin
+from worker.identity.tokens import CHALLENGE
+from worker.identity.usernames import fold
 
 
 async def sign_in(env: Env, entry: Entry) -> tuple[str, Grant]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from d1_schema.contract import D1Error, D1Statement
 from worker.env import Env
 from worker.errors import UsernameTaken
-from worker.sessions import end_all_with
+from worker.identity.sessions import end_all_with
 
 Role = Literal["owner", "participant", "admin"]
 ROLES: tuple[Role, ...] = ("owner", "participant", "admin")

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.caller import Caller
 from worker.env import Env
 from worker.errors import NotFound
+from worker.identity.caller import Caller
 from worker.web import JSON, Request, Response
 
 PAGE_FILES: Mapping[str, str] = {

@@ -6,10 +6,10 @@ from worker.backup.blob import chunks, declared_length
 from worker.backup.precondition import etag, expected_version, is_known
 from worker.backup.repository import Slot
 from worker.backup.service import BackupService
-from worker.caller import Caller
 from worker.codec import iso_time
 from worker.env import Env
 from worker.errors import BadRequest
+from worker.identity.caller import Caller
 from worker.limits import BACKUP_KEEPS, BACKUP_MIN_BYTES
 from worker.web import Request, Response
 

@@ -11,10 +11,10 @@ from typing import Any
 from worker.backup.blob import Blob, chunks, declared_length, exists, fetch, remove, store
 from worker.backup.precondition import is_known
 from worker.backup.ranges import wanted_part
-from worker.caller import Caller
 from worker.codec import b64url, iso_time
 from worker.env import Env
 from worker.errors import NotFound, Unauthorized
+from worker.identity.caller import Caller
 from worker.limits import ATTACHMENT_MAX_BYTES, ATTACHMENT_SECONDS
 from worker.web import Request, Response
 

@@ -17,7 +17,6 @@ from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
 from kv.edge import EdgeNamespace as EdgeKvNamespace
 from r2.edge import EdgeBucket
 from worker import interop
-from worker.access import LONGEST_MINUTES, Access
 from worker.app import Worker
 from worker.entry import edge_mail
 from worker.entry.edge_http import (
@@ -31,14 +30,15 @@ from worker.entry.edge_limits import PlatformLimiter
 from worker.entry.edge_tools import EdgeTools, console_writer, random_bytes
 from worker.env import Env
 from worker.errors import InternalError
+from worker.identity.access import LONGEST_MINUTES, Access
+from worker.limiter.actor import ActorLimiter
+from worker.limiter.counting import Limiter, ProcessLimiter
 from worker.log import Log
-from worker.rate_limiter import ActorLimiter
-from worker.rate_limits import Limiter, ProcessLimiter
 from worker.relay import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
 from worker.routes import ACTORS, RouteTable
-from worker.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 from worker.settings import SETTINGS, SettingError, Settings
 from worker.web import refusal
+from worker.wire.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 
 _WORKER = Worker(RouteTable())
 # Read at the first event; variables and secrets cannot change within the life of an isolate.

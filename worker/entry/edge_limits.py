@@ -4,8 +4,8 @@ from typing import Any
 
 from worker import interop
 from worker.interop import JsError
+from worker.limiter.counting import Attempt, Limiter
 from worker.limits import RateLimit, SlowDown
-from worker.rate_limits import Attempt, Limiter
 
 # The binding does not say when to come back; so long is the period in wrangler_compat.toml.
 _PERIOD_SECONDS = 10.0

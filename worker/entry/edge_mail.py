@@ -9,7 +9,7 @@ import json
 
 from worker import interop
 from worker.interop import JsError
-from worker.mail_port import Mail, MailFailed, MailPort, NoMail
+from worker.mail.port import Mail, MailFailed, MailPort, NoMail
 from worker.settings import Settings
 
 _TIMEOUT_MS = 10_000

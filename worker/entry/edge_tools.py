@@ -8,7 +8,7 @@ from typing import Any
 from durable.edge_socket import socket_pair
 from worker import interop
 from worker.entry.edge_crypto import EdgeCrypto
-from worker.mail_port import MailPort, NoMail
+from worker.mail.port import MailPort, NoMail
 from worker.schema_check import PortableCheck, SchemaCheck
 
 # crypto.getRandomValues fills at most so many bytes at once (Web Cryptography API §10.1.1).

@@ -29,8 +29,8 @@ from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.routes import Resource, RouteTable
-from worker.safe_headers import safe_headers
 from worker.settings import Settings
+from worker.wire.safe_headers import safe_headers
 
 if TYPE_CHECKING:
     # It brings the X.509 parts of cryptography, which a start without TLS need not pay for.

@@ -12,8 +12,8 @@ from worker.entry.client_address import TrustedProxies
 from worker.entry.host_sockets import connect
 from worker.entry.whole_response import SERVER, Tail, WholeResponse, check_fields, suits
 from worker.errors import IncompleteBody
-from worker.safe_headers import add_safe_headers
 from worker.web import HeaderMap, Request, Response
+from worker.wire.safe_headers import add_safe_headers
 
 # Below this a compressed answer saves less than a network packet.
 _COMPRESS_BYTES = 1024

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from worker.entry.private_file import write_private
-from worker.mail_port import Mail, MailFailed, MailPort, NoMail
+from worker.mail.port import Mail, MailFailed, MailPort, NoMail
+from worker.mail.smtp_server import SmtpServer
 from worker.settings import Settings
-from worker.smtp_server import SmtpServer
 
 OUTBOX: Final = "outbox"
 # An outbox is looked at by one developer; older mails go.

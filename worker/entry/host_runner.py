@@ -16,8 +16,8 @@ from worker.entry.library_log import LibraryLog
 from worker.entry.whole_response import SERVER
 from worker.env import Env
 from worker.errors import BadRequest, InternalError, Problem
-from worker.problem_document import PROBLEM_JSON, encode
-from worker.safe_headers import safe_headers
+from worker.wire.problem_document import PROBLEM_JSON, encode
+from worker.wire.safe_headers import safe_headers
 
 _NOWHERE = URL("/*")
 

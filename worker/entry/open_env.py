@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 
 from d1_schema.migrate import apply_migrations
 from durable.embedded import Actors
-from worker.access import LONGEST_MINUTES, Access
 from worker.entry import host_mail
 from worker.entry.config import Config, ConfigError
 from worker.entry.faults import Faults
@@ -17,8 +16,9 @@ from worker.entry.host_tools import HostTools, RequestIds, soon
 from worker.entry.native_crypto import NativeCrypto
 from worker.entry.stores import Stores
 from worker.env import Env
+from worker.identity.access import LONGEST_MINUTES, Access
+from worker.limiter.counting import ProcessLimiter
 from worker.log import Log
-from worker.rate_limits import ProcessLimiter
 from worker.routes import ACTORS
 from worker.settings import Settings
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.caller import Caller
 from worker.codec import open_cursor, seal_cursor
 from worker.env import Env
 from worker.errors import (
@@ -19,6 +18,7 @@ from worker.errors import (
     UnsupportedMediaType,
 )
 from worker.idempotency import box_name, key_of, recall
+from worker.identity.caller import Caller
 from worker.limits import LIST_DEFAULT, LIST_MAX
 from worker.profiles.key_claim import replay
 from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 
 from worker.env import Env
 from worker.errors import ChecksumMismatch, PayloadTooLarge
-from worker.inflate import Gunzip
 from worker.limits import ERRORS_IN_REPORT, IMPORT_LINE_BYTES
-from worker.ndjson import LineReader
 from worker.profiles.judge import Judge
 from worker.profiles.report import Plan, Tally
 from worker.profiles.store import Row
+from worker.wire.inflate import Gunzip
+from worker.wire.ndjson import LineReader
 
 # A batch ends at either bound. 500 rows of 1 KB stay far below D1's 2 MB parameter.
 BATCH_ROWS = 500

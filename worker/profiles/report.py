@@ -7,9 +7,9 @@ from worker.codec import canonical_json, iso_time
 from worker.env import Env
 from worker.errors import NothingImported
 from worker.limits import ERRORS_IN_ANSWER, ERRORS_IN_REPORT, ERRORS_PER_LINE
-from worker.problem_document import PROBLEM_JSON, document
 from worker.schema_check import Violation
 from worker.web import Response
+from worker.wire.problem_document import PROBLEM_JSON, document
 
 # What a report can say of an import.
 RUNNING = "running"  # lines are being read

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from d1_schema.contract import D1Statement
-from worker.caller import Caller
 from worker.env import Env
 from worker.errors import (
     BadRequest,
@@ -13,11 +12,12 @@ from worker.errors import (
     PrekeysExhausted,
     StorageUnavailable,
 )
+from worker.identity.caller import Caller
+from worker.identity.usernames import find_account, username_of
+from worker.limiter.counting import refused, spared
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KEYS_BYTES, PREKEYS_LOW, UNTOLD_SECONDS
-from worker.rate_limits import refused, spared
 from worker.relay.bundle import Prekey, Upload, check_signatures, parse
 from worker.relay.key_store import Bundle, KeyStore, purge_taken, untold
-from worker.usernames import find_account, username_of
 from worker.web import Request, Response
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]

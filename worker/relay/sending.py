@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from worker.env import Env
+from worker.identity.usernames import find_account
+from worker.limiter.counting import step_bucket
 from worker.limits import (
     RELAY_BATCH_BYTES,
     RELAY_BATCH_MESSAGES,
@@ -21,11 +23,9 @@ from worker.limits import (
     RELAY_SEND,
     RELAY_UNKNOWN_MS,
 )
-from worker.rate_limits import step_bucket
 from worker.relay.inbox_store import REPEATABLE
 from worker.relay.model import ID_BYTES, Event, Refused, Send, Sent
 from worker.relay.session import Session
-from worker.usernames import find_account
 
 _UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
 _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")

@@ -1,11 +1,11 @@
 """The door of the relay: `GET /ws?token=` becomes a socket of the caller's own inbox."""
 
-from worker.caller import Caller
 from worker.env import Env
 from worker.errors import UpgradeRequired
-from worker.rate_limits import spared
+from worker.identity.caller import Caller
+from worker.identity.usernames import username_of
+from worker.limiter.counting import spared
 from worker.relay.frames import JSON, chosen
-from worker.usernames import username_of
 from worker.web import Request, Response
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from kv.checks import KVError
-from worker.caller import Who
 from worker.entry.console.kv_pages import namespace_of
 from worker.entry.console.shown import counted, duration, moment
+from worker.identity.caller import Who
 from worker.routes import Route
 
 if TYPE_CHECKING:

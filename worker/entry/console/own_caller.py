@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from worker.tokens import issue
+from worker.identity.tokens import issue
 from worker.web import Headers, Request, Response
 
 if TYPE_CHECKING:

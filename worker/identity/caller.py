@@ -12,13 +12,13 @@ import hmac
 from dataclasses import dataclass
 from typing import Literal
 
-from worker import cookies
 from worker.codec import b64url
 from worker.env import Env
 from worker.errors import Forbidden, SignInAgain, Unauthorized
+from worker.identity import cookies
+from worker.identity.once import spend
+from worker.identity.tokens import CHALLENGE, Audience, Claims, invalid, verify
 from worker.limits import RECENT_SIGN_IN_SECONDS
-from worker.once import spend
-from worker.tokens import CHALLENGE, Audience, Claims, invalid, verify
 from worker.web import Request
 
 Method = Literal["none", "bearer", "ticket", "cookie"]

@@ -12,7 +12,8 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Mail:
     """
-    A mail. *to* is a normalised address (`worker.email_address`), *subject* one line of ASCII.
+    A mail. *to* is a normalised address (`worker.identity.email_address`), *subject* one line of
+    ASCII.
 
     None of it shows in a repr: it names a person and may hold a link that opens an account.
     """

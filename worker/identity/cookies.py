@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from worker.codec import b64url
 from worker.env import Env
 from worker.errors import CsrfFailed
-from worker.sessions import Grant
+from worker.identity.sessions import Grant
 from worker.web import HeaderMap, Request
 
 SESSION = "__Host-session"

@@ -10,6 +10,7 @@ from typing import Any
 
 from durable.contract import AlarmInfo, DurableObject, ObjectStub
 from worker.env import Env
+from worker.limiter.counting import Attempt, Failures, Limiter, step_attempt, step_bucket, step_undo
 from worker.limits import (
     RATE_LIMITS,
     SIGN_IN_TRUST_SECONDS,
@@ -17,7 +18,6 @@ from worker.limits import (
     RateLimit,
     SlowDown,
 )
-from worker.rate_limits import Attempt, Failures, Limiter, step_attempt, step_bucket, step_undo
 
 _BUCKETS = {row.name: row for row in RATE_LIMITS}
 _SLOW_DOWNS = {row.name: row for row in SLOW_DOWNS}
@@ -30,7 +30,7 @@ class RateLimiter(DurableObject):
     env: Env
 
     async def take(self, row_name: str) -> float:
-        """See `worker.rate_limits.Limiter.take`."""
+        """See `worker.limiter.counting.Limiter.take`."""
         row, now = _BUCKETS[row_name], self.env.tools.now()
         full_at = await self.ctx.storage.get(_STATE)
         wait, full_at = step_bucket(row, full_at or 0.0, now)
@@ -38,14 +38,14 @@ class RateLimiter(DurableObject):
         return wait
 
     async def attempt(self, row_name: str) -> list[Any]:
-        """See `worker.rate_limits.Limiter.attempt`; the verdict as a list."""
+        """See `worker.limiter.counting.Limiter.attempt`; the verdict as a list."""
         row, now = _SLOW_DOWNS[row_name], self.env.tools.now()
         verdict, kept = step_attempt(row, await self._failures(), now)
         await self._remember(row, kept)
         return list(verdict)
 
     async def undo(self, row_name: str, good: bool) -> None:
-        """See `worker.rate_limits.Limiter.undo`."""
+        """See `worker.limiter.counting.Limiter.undo`."""
         kept = step_undo(await self._failures(), self.env.tools.now(), good)
         await self._remember(_SLOW_DOWNS[row_name], kept)
 

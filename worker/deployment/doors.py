@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from worker.caller import Caller
 from worker.env import Env
 from worker.errors import StorageUnavailable
+from worker.identity.caller import Caller
 from worker.web import Request, Response
 
 _NO_STORE = {"Cache-Control": "no-store"}

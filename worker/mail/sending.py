@@ -6,12 +6,12 @@ Nothing of a mail is logged, not even its address: a failure is an event with th
 
 from typing import Final
 
-from worker.caller import pseudonym
 from worker.env import Env
 from worker.errors import MailUnavailable
+from worker.identity.caller import pseudonym
+from worker.limiter.counting import spared
 from worker.limits import MAILS
-from worker.mail_port import Mail, MailFailed
-from worker.rate_limits import spared
+from worker.mail.port import Mail, MailFailed
 
 # Seconds before the second and the third try: work behind an answer of the edge ends after 30.
 _PAUSES: Final = (1, 4)

@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import log2
 
-from worker.caller import pseudonym
 from worker.env import Env
 from worker.errors import Problem, Unauthorized
+from worker.identity.caller import pseudonym
+from worker.limiter.counting import address_key, refused, spared
 from worker.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, SlowDown
-from worker.rate_limits import address_key, refused, spared
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from d1_schema.contract import D1Statement
 from worker.codec import b64url, open_cursor, seal_cursor, uuid7
 from worker.env import Env
 from worker.errors import RefreshReused, Unauthorized
-from worker.tokens import CHALLENGE, Audience, issue
+from worker.identity.tokens import CHALLENGE, Audience, issue
 
 # What a role may do beside looking after its own things.
 ROLE_SCOPES: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from d1_schema.contract import D1Database
+from worker.identity.tokens import Claims, verify
 from worker.settings import Keyring
-from worker.tokens import Claims, verify
 
 RELOAD_SECONDS: Final = 5
 # The most that ACCESS_TOKEN_MINUTES may be, not what it is: older tokens may live longer.

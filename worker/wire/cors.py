@@ -13,7 +13,7 @@ from worker.errors import OriginNotAllowed
 from worker.web import Request, Response
 
 if TYPE_CHECKING:
-    from worker.routes import Resource
+    from worker.route_table import Resource
 
 _SENT = ", ".join(
     (

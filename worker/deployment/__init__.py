@@ -1,0 +1,1 @@
+"""The deployment itself: is it alive, are its stores, and the care of its database."""

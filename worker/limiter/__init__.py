@@ -1,0 +1,1 @@
+"""Rate limits: counting in a process, and in an actor for a whole deployment."""

@@ -1,0 +1,1 @@
+"""Mail: the port that platforms fill in, and sending behind an answer."""
