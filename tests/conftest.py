@@ -10,6 +10,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.support.running_host import RunningHost
 
+pytest_plugins = ("tests.support.end_of_run",)
+
 # The same examples every time, and no verdict from the clock: a busy machine is not a defect.
 settings.register_profile("edgekeep", derandomize=True, deadline=None, database=None)
 settings.load_profile("edgekeep")

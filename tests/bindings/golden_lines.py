@@ -6,18 +6,14 @@ A golden line is `[name, "ok", result]` or `[name, "ERR", class, message, cause?
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.end_of_run import DIFFERS, MISSING, PASSED, VERDICTS
+
 FOLDER = Path(__file__).parent / "golden"
-
-VERDICTS: Counter[tuple[str, str, str]] = Counter()
-"""(contract, adapter, verdict) → lines; printed at the end of the run by conftest.py."""
-
-PASSED, DIFFERS, MISSING = "passed", "differs on purpose", "missing"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.bindings import durable_sql_probe as durable_sql_probe
 from tests.bindings.durable_calls import CALLS
 from tests.bindings.durable_probe import CASES, Obj
 from tests.bindings.durable_world import World, made_world
-from tests.bindings.golden_lines import DIFFERS, PASSED, VERDICTS
+from tests.support.end_of_run import DIFFERS, PASSED, VERDICTS
 
 world = made_world
 

@@ -19,7 +19,8 @@ from kv.checks import MAX_VALUE_BYTES
 from kv.contract import KVNamespace, KVPut
 from kv.redis import RedisStartError, open_namespace
 from tests.bindings.adapters import START, Clock
-from tests.support.redis_server import QUIET, RedisServer, free_port, redis_server, shared_server
+from tests.support.ports import free_port
+from tests.support.redis_server import QUIET, RedisServer, redis_server, shared_server
 from tests.support.wire import wire_to
 
 

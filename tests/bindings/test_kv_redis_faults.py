@@ -12,7 +12,7 @@ from kv import redis_lane, redis_pipe
 from kv.checks import KVUnavailable
 from kv.contract import KVError, KVNamespace, KVPut
 from kv.redis import open_namespace
-from tests.bindings.fault_runs import TOLD
+from tests.support.end_of_run import TOLD
 from tests.support.redis_server import DURABLE, RedisServer, redis_server
 from tests.support.wire import Wire, wire_to
 

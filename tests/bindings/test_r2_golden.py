@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from tests.bindings import r2_probes_more
-from tests.bindings.golden_lines import DIFFERS, PASSED, VERDICTS
 from tests.bindings.r2_adapters import OPENERS, Clock, Opener
 from tests.bindings.r2_notation import read_golden, write, write_error
 from tests.bindings.r2_probes import PROBES
 from tests.bindings.r2_s3_differences import ON_SERVER
+from tests.support.end_of_run import DIFFERS, PASSED, VERDICTS
 
 assert r2_probes_more.__doc__  # imported for its probes
 

@@ -22,6 +22,7 @@ from r2.s3_removal import sweep
 from tests.bindings.r2_adapters import START, Clock
 from tests.properties.test_r2_lists import model
 from tests.support import s3_servers
+from tests.support.ports import free_port
 from worker.entry.config import ConfigError, load_config
 from worker.entry.stores import Stores
 
@@ -88,7 +89,7 @@ async def test_wrong_keys_are_said_at_the_start() -> None:
 
 async def test_a_server_that_is_not_there_is_said_at_the_start() -> None:
     """Nothing listens: a sentence with host and port, soon."""
-    port = s3_servers.free_port()
+    port = free_port()
 
     sentence = await refused(f"s3://key:secret@127.0.0.1:{port}")
 

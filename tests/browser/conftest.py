@@ -9,7 +9,6 @@ writes an error to the browser's console fails its test.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.seeding import seed
+from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS
 
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -95,9 +95,7 @@ class start_host:  # noqa: N801 - used as a function
     _running: ConsoleHost | None = None
 
     def __enter__(self) -> ConsoleHost:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         log = (self.place / "log.ndjson").open("ab")
         said = (self.place / "said.txt").open("ab")
         with log, said:

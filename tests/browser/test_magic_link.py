@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.cli.conftest import EDGEKEEP, environment, free_port
+from tests.cli.conftest import EDGEKEEP, environment
 from tests.support.mails import link_in
+from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS
 
 _ASK = """

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cli.sample import demo_profile
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EDGEKEEP = Path(sys.executable).parent / "edgekeep"
@@ -71,14 +71,6 @@ class Server:
         """End it with SIGTERM and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

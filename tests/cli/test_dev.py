@@ -5,7 +5,8 @@ import socket
 import urllib.request
 from pathlib import Path
 
-from tests.cli.conftest import Edgekeep, Server, free_port, profile_lines, running_server
+from tests.cli.conftest import Edgekeep, Server, profile_lines, running_server
+from tests.support.ports import free_port
 
 
 def count(server: Server) -> int:

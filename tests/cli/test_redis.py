@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Edgekeep, free_port, profile_lines, running_server
+from tests.cli.conftest import Edgekeep, profile_lines, running_server
+from tests.support.ports import free_port
 from tests.support.redis_server import redis_server
 
 

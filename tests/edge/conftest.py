@@ -9,7 +9,6 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from d1_schema.migrate import apply_migrations
-from tests.bindings import conftest as table
 from tests.edge import current
 from tests.edge.edge_host import EdgeHost
 from tests.edge.remote import RemoteDatabase, empty
@@ -21,6 +20,7 @@ from tests.edge.workerd import (
     running_pyodide,
     worker_options,
 )
+from tests.support.end_of_run import NOT_PROVEN
 from tests.support.running_host import ROOT, SECRETS
 
 # Empty stores for the suites: KV and D1 need few, R2 one for each test.
@@ -91,18 +91,13 @@ async def edge_host(workerd: Workerd) -> AsyncIterator[EdgeHost]:
         yield EdgeHost(workerd.url.rstrip("/"), session)
 
 
-# Not a skip, which would fail a CI without network: a line at the end says what was left out.
-collect_ignore = [] if current.available() else ["test_durable_objects.py"]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what real workerd did not prove, and print the suites' table where nobody else does."""
-    if collect_ignore:
-        terminalreporter.write_sep("!", "NOT PROVEN: Python Durable Objects in real workerd")
-        terminalreporter.write_line(
-            "No Pyodide bundle: set EDGE_PYODIDE_DIR or go online (tests/edge/current.py). The "
-            "offline runtime has no Python Durable Objects, so the imports above ran on the "
-            "laptop's rooms inside the Worker's process (tests/edge/inside/main.py)."
-        )
-    if not terminalreporter.config.pluginmanager.is_registered(table):
-        table.pytest_terminal_summary(terminalreporter)
+# Not a skip, which would fail a CI without network: the end of the run says what was left out.
+collect_ignore = []
+if not current.available():
+    collect_ignore.append("test_durable_objects.py")
+    NOT_PROVEN.add(
+        "Python Durable Objects in real workerd. No Pyodide bundle: set EDGE_PYODIDE_DIR or go "
+        "online (tests/edge/current.py). The offline runtime has no Python Durable Objects, so the "
+        "imports above ran on the laptop's rooms inside the Worker's process "
+        "(tests/edge/inside/main.py)."
+    )

@@ -14,8 +14,8 @@ from tests.edge.edge_host import EdgeHost
 from tests.edge.workerd import Workerd, running, worker_options
 from tests.support.accounts import PASSWORD, Page, Person, post
 from tests.support.key_pairs import KeyPair, link, sign_in_by
+from tests.support.ports import free_port
 from tests.support.problems import assert_problem
-from tests.support.redis_server import free_port
 from tests.support.running_host import SECRETS
 
 _SECRET = "a secret of the service"

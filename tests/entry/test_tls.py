@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from tests.cli.conftest import free_port, run_edgekeep, running_server
+from tests.cli.conftest import run_edgekeep, running_server
+from tests.support.ports import free_port
 from tests.support.running_host import SECRETS
 from worker.entry.config import ConfigError
 from worker.entry.host import Listen, warnings

@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS, Answer, read
 from worker.identity.tokens import issue
 from worker.settings import Settings
@@ -98,11 +98,8 @@ class ChildHost:
 @contextlib.asynccontextmanager
 async def child_host(state: Path, **variables: str) -> AsyncIterator[ChildHost]:
     """Run a child over *state*; it is killed on leaving when it still lives."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     async with ClientSession(headers={"Accept-Encoding": "identity"}) as session:
-        child = ChildHost(state, port, session, variables)
+        child = ChildHost(state, free_port(), session, variables)
         await child.start()
         try:
             yield child

@@ -12,7 +12,6 @@ import contextlib
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,19 +23,12 @@ from pathlib import Path
 import pytest
 
 from r2.minio import S3Address, parse_address
+from tests.support.ports import free_port
 
 ACCESS_KEY = "EDGEKEEPTESTKEY1"
 SECRET_KEY = "s3cr+t/of=the test"
 QUOTED_SECRET = "s3cr%2Bt%2Fof%3Dthe%20test"
 _BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def fresh_name() -> str:
