@@ -20,8 +20,8 @@ class Route:
     """
     One door. *path* segments in braces are parameters.
 
-    *summary* is the line that documentation shows. *planned* doors answer 501. *limit* holds beside
-    the general one. *cors* "any": pages of every origin may call, without credentials.
+    *planned* doors answer 501 and name their area. *limit* holds beside the general one. *cors*
+    "any": pages of every origin may call, without credentials.
     """
 
     method: str
@@ -29,7 +29,7 @@ class Route:
     handler: Handler
     who: Who
     summary: str
-    planned: bool = False
+    planned: str = ""
     limit: RateLimit | None = None
     cors: Literal["listed", "any"] = "listed"
 

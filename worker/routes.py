@@ -55,7 +55,7 @@ async def _planned_door(request: Request, caller: Caller, env: Env) -> Response:
 def _planned(area: str, *doors: str, limit: RateLimit | None = None) -> list[Route]:
     """Doors of an area that opens in a later version: "METHOD[,METHOD] /path"."""
     return [
-        Route(method, path, _planned_door, ANYONE, area, planned=True, limit=limit)
+        Route(method, path, _planned_door, ANYONE, area, planned=area, limit=limit)
         for methods, path in (door.split(" ") for door in doors)
         for method in methods.split(",")
     ]

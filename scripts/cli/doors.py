@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from worker.limits import RateLimit
     from worker.routes import Route
 
+Summaries = dict[tuple[str, str], str]
 _HEAD = ("method", "path", "who", "limit", "what")
 _PAGE = """\
 # Doors
 
-<!-- Made by `edgekeep docs` from worker/routes.py; a test holds both together. -->
+<!-- Made by `edgekeep docs` from worker/routes.py and openapi.yaml; a test holds all together. -->
 
 Every door of the Worker, as `edgekeep routes` prints it. HEAD comes with GET, OPTIONS with every
 path; any other spelling of a path is a 404. Beside the limit of its row each door has the general
@@ -47,10 +48,11 @@ def _routes(options: Namespace) -> int:
     from worker.routes import ROUTES
 
     found = [route for route in ROUTES if options.all or not route.planned]
+    said = _summaries()
     if options.json:
-        show_json([_described(route) for route in found])
+        show_json([_described(route, said) for route in found])
         return OK
-    print(table([_row(route) for route in found], _HEAD))
+    print(table([_row(route, said) for route in found], _HEAD))
     planned = len(ROUTES) - len(found)
     if planned:
         tell(f"{planned} more doors are planned and answer 501: edgekeep routes --all")
@@ -85,8 +87,16 @@ def how_often(limit: "RateLimit | None") -> str:
     return f"{rate}, burst {limit.burst}, by {limit.by}"
 
 
-def page_lines() -> Iterator[str]:
-    """Yield the lines of docs/doors.md."""
+def _summaries() -> Summaries:
+    from importlib.resources import files
+
+    from worker.api_page.summaries import summaries
+
+    return summaries((files("worker.api_page") / "files" / "openapi.json").read_bytes())
+
+
+def page_lines(said: Summaries) -> Iterator[str]:
+    """Yield the lines of docs/doors.md; *said*: what each door is for."""
     from worker.limits import GENERAL, RECENT_SIGN_IN_SECONDS
     from worker.routes import ROUTES
 
@@ -94,28 +104,29 @@ def page_lines() -> Iterator[str]:
     yield "| Method | Path | Who | Limit | What |\n|---|---|---|---|---|"
     for route in ROUTES:
         if not route.planned:
-            method, path, who, limit, what = _row(route)
+            method, path, who, limit, what = _row(route, said)
             yield f"| {method} | `{path}` | {who} | {limit} | {what} |"
     yield "\nPlanned, and 501 until they open:\n"
-    for area in dict.fromkeys(route.summary for route in ROUTES if route.planned):
-        doors = [one for one in ROUTES if one.planned and one.summary == area]
+    for area in dict.fromkeys(route.planned for route in ROUTES if route.planned):
+        doors = [one for one in ROUTES if one.planned == area]
         yield f"- {area}: " + ", ".join(f"`{one.method} {one.path}`" for one in doors)
     yield ""
 
 
-def _row(route: "Route") -> tuple[str, ...]:
+def _row(route: "Route", said: Summaries) -> tuple[str, ...]:
+    door = route.method, route.path
     if route.planned:
-        return route.method, route.path, "-", "-", f"planned ({route.summary})"
-    return route.method, route.path, who_may(route.who), how_often(route.limit), route.summary
+        return *door, "-", "-", f"planned ({route.planned})"
+    return *door, who_may(route.who), how_often(route.limit), said[door]
 
 
-def _described(route: "Route") -> dict[str, Any]:
+def _described(route: "Route", said: Summaries) -> dict[str, Any]:
     who, limit = route.who, route.limit
     return {
         "method": route.method,
         "path": route.path,
-        "planned": route.planned,
-        "summary": route.summary,
+        "planned": bool(route.planned),
+        "summary": route.planned or said[route.method, route.path],
         "open_to_strangers": not who.closed,
         "scope": who.scope or None,
         "person": who.person or who.recent,

@@ -1,4 +1,4 @@
-"""`edgekeep docs`: writes what is made from tables in the code and from openapi.yaml."""
+"""`edgekeep docs`: writes what is made from tables in the code and from docs/openapi/."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
         "docs",
         _docs,
         "Write docs/settings.md, errors.md, limits.md and doors.md from the tables in the code, "
-        "and what /openapi.json and /docs serve from openapi.yaml.",
+        "and openapi.yaml and what /openapi.json and /docs serve from docs/openapi/.",
         ["edgekeep docs", "edgekeep docs --refresh-assets latest"],
     )
     parser.add_argument("--check", action="store_true", help="only compare; 1 when out of date")
@@ -61,18 +61,22 @@ def _refresh(version: str) -> None:
 
 def pages(checkout: Path = _CHECKOUT) -> dict[Path, str]:
     """Return the text of each generated page by its path."""
-    from scripts.api_page.document import as_json, read_document
+    from scripts.api_page.document import as_json, join, parse
     from scripts.api_page.page import render
     from scripts.cli.doors import page_lines
+    from worker.api_page.summaries import summaries
 
-    document = read_document(checkout)
+    joined = join(checkout)
+    document = parse(joined)
+    served = as_json(document)
     shipped = checkout / "worker" / "api_page" / "files"
     return {
-        shipped / "openapi.json": as_json(document),
+        checkout / "openapi.yaml": joined,
+        shipped / "openapi.json": served,
         shipped / "page.html": render(document),
         checkout / "docs" / "settings.md": "\n".join(_settings()),
         checkout / "docs" / "errors.md": "\n".join(_errors()),
-        checkout / "docs" / "doors.md": "\n".join(page_lines()),
+        checkout / "docs" / "doors.md": "\n".join(page_lines(summaries(served))),
         checkout / "docs" / "limits.md": "\n".join(_limits()),
     }
 

@@ -76,7 +76,7 @@ async def test_no_request_is_answered_in_a_way_that_is_not_described(host: Runni
 
 def _address(path: str, operation: Mapping[str, Any]) -> str:
     query = []
-    for parameter in operation.get("parameters", []):
+    for parameter in map(_follow, operation.get("parameters", [])):
         value = parameter.get("example")
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(value))
@@ -107,8 +107,8 @@ def _check(operation: Mapping[str, Any], answer: Answer) -> None:
 
 def _follow(value: Any) -> Any:
     while "$ref" in value:
-        name = value["$ref"].rpartition("/")[2]
-        value = DOCUMENT["components"]["responses"][name]
+        kind, name = value["$ref"].split("/")[-2:]
+        value = DOCUMENT["components"][kind][name]
     return value
 
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema
 import yaml
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from scripts.api_page.document import AREAS, HEAD, areas, join, parse
 from worker.errors import Problem
 from worker.routes import ROUTES
 
@@ -24,6 +26,49 @@ def _operations() -> dict[tuple[str, str], dict[str, Any]]:
         for method in METHODS
         if method in item
     }
+
+
+def test_the_joined_file_is_current() -> None:
+    """openapi.yaml is what `edgekeep docs` makes of docs/openapi/, and means what they mean."""
+    text = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
+    assert text == join(ROOT), "run edgekeep docs"
+
+    merged: dict[str, Any] = {}
+    for path in (ROOT / AREAS / HEAD, *areas(ROOT)):
+        _merge(merged, parse(path.read_text(encoding="utf-8")))
+    assert merged == DOCUMENT
+
+
+def test_no_area_names_the_doors_of_another() -> None:
+    """Each file has the tag of its name, and every door in it belongs there."""
+    for path in areas(ROOT):
+        part = parse(path.read_text(encoding="utf-8"))
+        assert set(part) <= {"tags", "paths", "components"}
+        name = path.stem.replace("_", " ")
+        assert [tag["name"] for tag in part["tags"]] == [name]
+        tags = {
+            tag for item in part["paths"].values() for one in item.values() for tag in one["tags"]
+        }
+        assert tags == {name}, path.name
+
+
+def test_no_key_stands_twice() -> None:
+    """YAML would keep the last silently: of a path, of a schema, of two areas or of one."""
+    text = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
+    twice = [
+        f"line {key.start_mark.line + 1}: {key.value}"
+        for node in _mappings(yaml.compose(text))
+        for number, (key, _) in enumerate(node.value)
+        if key.value in [other.value for other, _ in node.value[:number]]
+    ]
+    assert twice == []
+
+
+def test_every_open_door_has_a_summary() -> None:
+    """One line: `edgekeep routes`, docs/doors.md and the console show it."""
+    for operation in _operations().values():
+        assert operation["summary"].endswith(".")
+        assert len(operation["summary"]) <= 100
 
 
 def test_every_open_door_is_described_and_nothing_else() -> None:
@@ -110,6 +155,24 @@ def test_references_lead_somewhere() -> None:
 def test_no_text_was_cut_at_a_comma() -> None:
     """In `{ description: One, two. }` YAML reads a second key without a value."""
     assert _without_value(DOCUMENT) == []
+
+
+def _merge(into: dict[str, Any], part: dict[str, Any]) -> None:
+    for key, value in part.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = into.get(key, []) + value if isinstance(value, list) else value
+
+
+def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from _mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _mappings(value)
 
 
 def _without_value(value: Any) -> list[str]:

@@ -2,7 +2,7 @@
 The doors of the API's description: the document, the page, the files of the page.
 
 All three serve files that ship with the Worker. `edgekeep docs` makes the document and the page
-from openapi.yaml; the page can be read as it is. A host ships a viewer beside them (decision 10),
+from docs/openapi/; the page can be read as it is. A host ships a viewer beside them (decision 10),
 which takes the page over in a browser that runs scripts.
 """
 

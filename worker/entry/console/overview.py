@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from kv.checks import KVError
+from worker.api_page.summaries import summaries
 from worker.entry.console.kv_pages import namespace_of
 from worker.entry.console.shown import counted, duration, moment
 from worker.identity.caller import Who
@@ -24,6 +25,7 @@ _COUNTED_KEYS: Final = 1000
 async def overview(console: "Console", request: web.Request) -> web.StreamResponse:
     """GET: the first page."""
     opened = console.opened
+    document = console.env.tools.shipped("openapi.json")
     return console.render(
         request,
         "overview.html",
@@ -31,6 +33,7 @@ async def overview(console: "Console", request: web.Request) -> web.StreamRespon
         bindings=await _bindings(console),
         faults=opened.env.settings.faults,
         who=who_may_call,
+        said=summaries(document) if document else {},
         areas=_areas(console.worker.table.resources.values()),
         errors=_errors(console.tail.lines()),
     )
@@ -93,7 +96,7 @@ def _areas(resources: Iterable[Any]) -> list[tuple[str, list[Route]]]:
     planned: dict[str, list[Route]] = {}
     for route in routes:
         if route.planned:
-            planned.setdefault(route.summary, []).append(route)
+            planned.setdefault(route.planned, []).append(route)
     return [("Open doors", open_doors), *planned.items()]
 
 
