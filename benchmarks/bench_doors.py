@@ -23,7 +23,7 @@ from worker.errors import NotFound
 from worker.identity.caller import ANYONE, Caller
 from worker.identity.sessions import SignIn, begin
 from worker.identity.usernames import account_of
-from worker.route_table import Handler, Route, RouteTable
+from worker.route_table import Handler, Route
 from worker.routes import ROUTES
 from worker.web import JSON, Request, Response
 
@@ -93,16 +93,16 @@ async def open_sessions(request: Request, _caller: Caller, env: Env) -> Response
     return Response("".join(f"{grant.refresh_token}\n" for grant in grants).encode())
 
 
-def table(directory: Path) -> RouteTable:
-    """Return the real route table with the extra routes."""
+def doors(directory: Path) -> tuple[Route, ...]:
+    """Return the real doors with the extra ones."""
     extra = (
-        Route("PUT", "/bench/kv", write_key, ANYONE, "KV write."),
-        Route("GET", "/bench/d1", point_query, ANYONE, "D1 point query."),
-        Route("PUT", "/bench/d1", write_row, ANYONE, "D1 write."),
-        Route("POST", "/bench/sessions", open_sessions, ANYONE, "Sessions of an account."),
-        Route("POST", "/bench/counter", counter_door(directory), ANYONE, "Object counter."),
+        Route("PUT", "/bench/kv", write_key, ANYONE),
+        Route("GET", "/bench/d1", point_query, ANYONE),
+        Route("PUT", "/bench/d1", write_row, ANYONE),
+        Route("POST", "/bench/sessions", open_sessions, ANYONE),
+        Route("POST", "/bench/counter", counter_door(directory), ANYONE),
     )
-    return RouteTable((*ROUTES, *extra))
+    return (*ROUTES, *extra)
 
 
 def main() -> int:
@@ -112,11 +112,13 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args()
     place = Place.of(argparse.Namespace(config=None, state=options.state))
-    routes = table(place.state / "bench-durable")
-    # The host builds its table itself; here it gets one with more rows.
-    host.RouteTable = lambda: routes  # type: ignore[attr-defined, misc, assignment]
     return host.serve(
-        place.config, place.state, place.variables, host="127.0.0.1", port=options.port
+        place.config,
+        place.state,
+        place.variables,
+        host="127.0.0.1",
+        port=options.port,
+        routes=doors(place.state / "bench-durable"),
     )
 
 

@@ -4,7 +4,7 @@ The pipeline: request id, route, rate limit, who is calling, handler, error mapp
 `handle` never raises: whatever happens becomes a response with a request id.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
 
 from d1_schema.contract import D1Error
 from kv.checks import KVUnavailable
@@ -21,21 +21,25 @@ from worker.identity.caller import Caller, identify
 from worker.limiter.counting import address_key, refused, spared
 from worker.limits import GENERAL, RateLimit
 from worker.log import client_ids
-from worker.routes import AT_START, SCHEDULES, Resource, RouteTable
+from worker.registry import AT_START, SCHEDULES, Job
+from worker.route_table import Resource, Route, RouteTable
+from worker.routes import ROUTES
 from worker.web import Request, Response, refusal
 from worker.wire import cors
 
 
 class Worker:
-    """The application: a route table and a schedule, served from an `Env`."""
+    """The application: its doors and jobs, the product's unless others are handed in."""
 
     def __init__(
         self,
-        table: RouteTable,
-        schedules: Mapping[str, Callable[[Env], Awaitable[None]]] = SCHEDULES,
+        routes: Iterable[Route] = ROUTES,
+        schedules: Mapping[str, Job] = SCHEDULES,
+        at_start: Iterable[Job] = AT_START,
     ) -> None:
-        self.table = table
+        self.table = RouteTable(routes)
         self.schedules = schedules
+        self.at_start = tuple(at_start)
 
     async def handle(
         self, request: Request, env: Env, resource: Resource | None = None
@@ -68,7 +72,7 @@ class Worker:
 
     async def begin(self, env: Env) -> None:
         """Do what a host does before it serves; a failure is logged and does not stop the start."""
-        for job in AT_START:
+        for job in self.at_start:
             try:
                 await job(env)
             except Exception as error:

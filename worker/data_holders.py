@@ -1,7 +1,7 @@
 """
 Who holds data of an account, so that it can be exported and erased (facts/seeds.md §3.7).
 
-`worker.routes.DATA_HOLDERS` names every slice that does; each looks after its own stores.
+`worker.registry.DATA_HOLDERS` names every slice that does; each looks after its own stores.
 """
 
 from typing import Any, Protocol

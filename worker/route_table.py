@@ -8,7 +8,8 @@ from typing import Literal
 from urllib.parse import unquote
 
 from worker.env import Env
-from worker.identity.caller import Caller, Who
+from worker.errors import NotOpenYet
+from worker.identity.caller import ANYONE, Caller, Who
 from worker.limits import RateLimit
 from worker.web import Request, Response
 
@@ -20,18 +21,26 @@ class Route:
     """
     One door. *path* segments in braces are parameters.
 
-    *planned* doors answer 501 and name their area. *limit* holds beside the general one. *cors*
-    "any": pages of every origin may call, without credentials.
+    *limit* holds beside the general one. *planned* names the area that opens later; until then the
+    door answers 501. *cors* "any": pages of every origin may call, without credentials.
     """
 
     method: str
     path: str
     handler: Handler
     who: Who
-    summary: str
-    planned: str = ""
     limit: RateLimit | None = None
+    planned: str = ""
     cors: Literal["listed", "any"] = "listed"
+
+
+def planned(method: str, path: str, area: str, limit: RateLimit | None = None) -> Route:
+    """Return the row of a door that opens with *area*, in a later version."""
+    return Route(method, path, _not_open_yet, ANYONE, limit, planned=area)
+
+
+async def _not_open_yet(request: Request, caller: Caller, env: Env) -> Response:
+    raise NotOpenYet("This door is planned; nothing stands behind it in this version.")
 
 
 @dataclass(slots=True)

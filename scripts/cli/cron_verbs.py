@@ -75,12 +75,11 @@ async def _ask_host(place: Place, cron: str) -> bool:
 async def _run_here(place: Place, cron: str) -> bool:
     from worker.app import Worker
     from worker.entry.open_env import open_env
-    from worker.routes import RouteTable
 
     with place.alone("run a job here"):
         opened = await open_env(place.config, place.state, place.variables, _to_stderr)
         try:
-            return await Worker(RouteTable()).scheduled(cron, opened.env)
+            return await Worker().scheduled(cron, opened.env)
         finally:
             await opened.close()
 

@@ -10,7 +10,7 @@ from scripts.cli.verbs import Verbs
 if TYPE_CHECKING:
     from worker.identity.caller import Who
     from worker.limits import RateLimit
-    from worker.routes import Route
+    from worker.route_table import Route
 
 Summaries = dict[tuple[str, str], str]
 _HEAD = ("method", "path", "who", "limit", "what")

@@ -16,7 +16,7 @@ from scripts.cli.main import main
 from scripts.edge import bundle, toolchain, vendored
 from scripts.edge.bundle import BundleError
 from scripts.edge.vendored import VendorError
-from worker.routes import ACTORS
+from worker.registry import ACTORS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPAT = ROOT / "wrangler_compat.toml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Edgekeep, Server, profile_lines
-from worker.routes import SCHEDULES
+from worker.registry import SCHEDULES
 
 
 def test_a_value_comes_back_as_it_was_put(edgekeep: Edgekeep, tmp_path: Path) -> None:

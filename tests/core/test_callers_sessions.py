@@ -16,7 +16,8 @@ from worker.env import Env
 from worker.identity.access import RELOAD_SECONDS, Access
 from worker.identity.caller import PERSON, Caller, Who
 from worker.identity.tokens import AUDIENCES, issue
-from worker.routes import ROUTES, Route, RouteTable
+from worker.route_table import Route, RouteTable
+from worker.routes import ROUTES
 from worker.web import Request, Response
 
 
@@ -47,9 +48,9 @@ async def _open(request: Request, caller: Caller, env: Env) -> Response:
 
 
 _DOORS = (
-    *(Route("GET", f"/t/{name}", _open, Who(person=True, audience=name), "") for name in AUDIENCES),
-    Route("GET", "/t/any", _open, Who(person=True, audience="any"), ""),
-    Route("GET", "/t/recent", _open, Who(recent=True), ""),
+    *(Route("GET", f"/t/{name}", _open, Who(person=True, audience=name)) for name in AUDIENCES),
+    Route("GET", "/t/any", _open, Who(person=True, audience="any")),
+    Route("GET", "/t/recent", _open, Who(recent=True)),
 )
 
 

@@ -12,7 +12,8 @@ from tests.support.raw import connect
 from tests.support.running_host import RunningHost, running_host
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
-from worker.routes import ROUTES, Route
+from worker.route_table import Route
+from worker.routes import ROUTES
 from worker.web import Request, Response
 from worker.wire.safe_headers import SAFE_HEADERS
 
@@ -69,14 +70,14 @@ async def _inject(request: Request, caller: Caller, env: Env) -> Response:
 
 
 ODD = [
-    Route("GET", "/page", _page, ANYONE, "A page."),
-    Route("GET", "/big", _big, ANYONE, "Large."),
-    Route("GET", "/streamed", _streamed, ANYONE, "Streamed."),
-    Route("GET", "/cookie", _cookie, ANYONE, "Sets cookies."),
-    Route("GET", "/vary", _vary, ANYONE, "Varies."),
-    Route("GET", "/inject", _inject, ANYONE, "Puts what it is told into a header."),
-    Route("GET", "/public", _cookie, ANYONE, "For every page.", cors="any"),
-    Route("POST", "/public", _cookie, ANYONE, "For listed pages only."),
+    Route("GET", "/page", _page, ANYONE),
+    Route("GET", "/big", _big, ANYONE),
+    Route("GET", "/streamed", _streamed, ANYONE),
+    Route("GET", "/cookie", _cookie, ANYONE),
+    Route("GET", "/vary", _vary, ANYONE),
+    Route("GET", "/inject", _inject, ANYONE),
+    Route("GET", "/public", _cookie, ANYONE, cors="any"),
+    Route("POST", "/public", _cookie, ANYONE),
 ]
 
 

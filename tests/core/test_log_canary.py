@@ -17,7 +17,8 @@ from tests.support.profiles import line
 from tests.support.raw import connect
 from tests.support.running_host import Answer, RunningHost, running_host
 from worker.identity.tokens import issue
-from worker.routes import ROUTES, Resource, Route, RouteTable
+from worker.route_table import Resource, Route, RouteTable
+from worker.routes import ROUTES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 # Doors whose answer holds, when all is well, what its own caller sent. Everybody else: never.

@@ -14,7 +14,8 @@ from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
 from worker.limiter.counting import ProcessLimiter, address_key, spared, step_bucket
 from worker.limits import GENERAL, RATE_LIMITS, SIGN_IN, SLOW_DOWNS, WRITES, RateLimit
-from worker.routes import ROUTES, Route
+from worker.route_table import Route
+from worker.routes import ROUTES
 from worker.settings import Settings
 from worker.web import Request, Response
 
@@ -38,10 +39,10 @@ async def _fine(request: Request, caller: Caller, env: Env) -> Response:
 
 
 DOORS = [
-    Route("GET", "/few", _fine, ANYONE, "By address.", limit=_FEW),
-    Route("POST", "/few", _fine, ANYONE, "Not limited."),
-    Route("GET", "/mine", _fine, ANYONE, "By account.", limit=_MINE),
-    Route("GET", "/free", _fine, ANYONE, "Not limited."),
+    Route("GET", "/few", _fine, ANYONE, limit=_FEW),
+    Route("POST", "/few", _fine, ANYONE),
+    Route("GET", "/mine", _fine, ANYONE, limit=_MINE),
+    Route("GET", "/free", _fine, ANYONE),
 ]
 
 

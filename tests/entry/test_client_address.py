@@ -11,7 +11,7 @@ from tests.support.running_host import running_host
 from worker.entry.client_address import TrustedProxies
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
-from worker.routes import Route
+from worker.route_table import Route
 from worker.web import Request, Response
 
 _PROXY = "10.0.0.1"
@@ -99,7 +99,7 @@ async def test_the_host_goes_by_the_setting(tmp_path: Path) -> None:
         "Forwarded": "for=8.8.8.8",
         "X-Real-IP": "9.9.9.9",
     }
-    doors = [Route("GET", "/remote", tell, ANYONE, "Tells.")]
+    doors = [Route("GET", "/remote", tell, ANYONE)]
     for proxies, seen in (("", "127.0.0.1"), ("10.0.0.0/8", "127.0.0.1"), ("127.0.0.1", "1.2.3.4")):
         async with running_host(
             tmp_path / (proxies[:2] or "none"), doors, TRUSTED_PROXIES=proxies

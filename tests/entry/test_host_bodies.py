@@ -15,7 +15,7 @@ from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
-from worker.routes import Route
+from worker.route_table import Route
 from worker.web import Request, Response
 
 EXPORT = "/api/profiles/export"
@@ -39,8 +39,8 @@ async def small(request: Request, caller: Caller, env: Env) -> Response:
 
 
 _ROUTES = [
-    Route("POST", "/echo", echo, ANYONE, "Echo."),
-    Route("POST", "/small", small, ANYONE, "Small JSON."),
+    Route("POST", "/echo", echo, ANYONE),
+    Route("POST", "/small", small, ANYONE),
 ]
 
 

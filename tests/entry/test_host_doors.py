@@ -12,7 +12,8 @@ from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
-from worker.routes import ROUTES, Route
+from worker.route_table import Route
+from worker.routes import ROUTES
 from worker.web import Request, Response
 
 _OPEN = [route for route in ROUTES if route.planned]
@@ -161,8 +162,8 @@ async def test_an_unexpected_exception_says_nothing_but_its_request_id(tmp_path:
         return Response(body(), 200, {"Content-Type": "text/plain"})
 
     routes = [
-        Route("GET", "/broken", broken, ANYONE, "Fails."),
-        Route("GET", "/breaks-off", breaks_off, ANYONE, "Fails late."),
+        Route("GET", "/broken", broken, ANYONE),
+        Route("GET", "/breaks-off", breaks_off, ANYONE),
     ]
     async with running_host(tmp_path / "state", routes) as host:
         document = assert_problem(await host.get("/broken"), 500, "internal_error")

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from scripts.cli.reference import pages
 from tests.house.sources import ROOT
 from worker.entry.config import load_config
-from worker.routes import ACTORS, SCHEDULES
+from worker.registry import ACTORS, SCHEDULES
 from worker.settings import SETTINGS
 
 CONFIG = load_config(ROOT / "wrangler_compat.toml")

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost
-from worker.routes import ROUTES, RouteTable
+from worker.route_table import RouteTable
+from worker.routes import ROUTES
 
-TABLE = RouteTable()
+TABLE = RouteTable(ROUTES)
 _SEGMENTS = sorted({part for route in ROUTES for part in route.path.split("/")})
 _ODD = st.sampled_from(["", ".", "..", "%2F", "%2e", "a%20b", "x", "%", "%zz", "~", ":", "@", "é"])
 _PATHS = st.lists(st.sampled_from(_SEGMENTS) | _ODD, min_size=1, max_size=5).map(

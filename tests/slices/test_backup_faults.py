@@ -18,7 +18,7 @@ from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
 from worker.app import Worker
 from worker.env import Env
-from worker.routes import DATA_HOLDERS, RouteTable
+from worker.registry import DATA_HOLDERS
 
 STEPS: dict[str, Callable[[str], bool]] = {
     "reserve": lambda sql: sql.startswith("INSERT INTO backups"),
@@ -143,7 +143,7 @@ async def test_the_next_start_of_the_host_frees_what_was_reserved(ada: Keeper, e
     pending = "UPDATE backups SET pending_key = 'backups/ada/x', pending_at = ?"
     await env.db.prepare(pending).bind(env.now_ms()).run()
     assert_problem(await ada.store(blob(2), 1), 409, "backup_in_use")
-    worker = Worker(RouteTable())
+    worker = Worker()
     db, env.db = env.db, FailingDatabase(env.db, STEPS["release"])
     await worker.begin(env)
     env.db = db

@@ -26,7 +26,8 @@ from tests.support.mails import (
 )
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
-from worker.routes import DATA_HOLDERS, ROUTES
+from worker.registry import DATA_HOLDERS
+from worker.routes import ROUTES
 
 _EMAIL = "/v1/identities/email"
 

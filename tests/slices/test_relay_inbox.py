@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.relay import User, user
 from tests.support.running_host import RunningHost, running_host
+from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
-from worker.routes import DATA_HOLDERS
 
 DAY_MS = 24 * 3600 * 1000
 

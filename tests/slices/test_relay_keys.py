@@ -11,10 +11,10 @@ from tests.support.relay import Peer, User, user
 from tests.support.running_host import RunningHost, running_host
 from worker.limiter.counting import ProcessLimiter
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, TAKEN_PREKEY_SECONDS
+from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
 from worker.relay.bundle import parse
 from worker.relay.key_store import KeyStore
-from worker.routes import DATA_HOLDERS
 
 HOURLY = "41 * * * *"
 
@@ -191,7 +191,7 @@ async def test_of_a_key_that_was_given_out_only_its_end_is_kept_and_not_for_ever
 
 
 async def _run_hourly(host: RunningHost) -> None:
-    from worker.routes import SCHEDULES
+    from worker.registry import SCHEDULES
 
     await SCHEDULES[HOURLY](host.env)
 

@@ -25,7 +25,8 @@ from worker.entry.host_runner import HostRunner
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.identity.tokens import issue
-from worker.routes import ROUTES, Route, RouteTable
+from worker.route_table import Route
+from worker.routes import ROUTES
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
@@ -181,7 +182,7 @@ async def running_host(
     tail = LogTail(log.append)
     await lay_out(state)
     opened = await open_env(config, state, merged, tail.write)
-    worker = Worker(RouteTable(routes))
+    worker = Worker(routes)
     app = make_app(worker, opened.env, Console(opened, worker, tail, merged))
     runner = HostRunner(app, opened.env, shutdown_timeout=5)
     async with contextlib.AsyncExitStack() as exits:

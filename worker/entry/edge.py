@@ -34,13 +34,13 @@ from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.actor import ActorLimiter
 from worker.limiter.counting import Limiter, ProcessLimiter
 from worker.log import Log
+from worker.registry import ACTORS
 from worker.relay import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
-from worker.routes import ACTORS, RouteTable
 from worker.settings import SETTINGS, SettingError, Settings
 from worker.web import refusal
 from worker.wire.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 
-_WORKER = Worker(RouteTable())
+_WORKER = Worker()
 # Read at the first event; variables and secrets cannot change within the life of an isolate.
 _SETTINGS: list[Settings] = []
 _ACCESS: list[Access] = []

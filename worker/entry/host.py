@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,8 @@ from worker.entry.host_runner import HostRunner
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
-from worker.routes import Resource, RouteTable
+from worker.route_table import Resource, Route
+from worker.routes import ROUTES
 from worker.settings import Settings
 from worker.wire.safe_headers import safe_headers
 
@@ -75,6 +76,7 @@ def serve(
     host: str,
     port: int,
     tls: "Tls | None" = None,
+    routes: Iterable[Route] = ROUTES,
 ) -> int:
     """
     Run until SIGINT or SIGTERM; returns the exit code.
@@ -90,14 +92,15 @@ def serve(
             import uvloop
 
             runner = uvloop.run
-        runner(_serve(config, state, variables, listen))
+        runner(_serve(config, state, variables, listen, Worker(routes)))
     return 0
 
 
-async def _serve(config: Config, state: Path, variables: Mapping[str, str], listen: Listen) -> None:
+async def _serve(
+    config: Config, state: Path, variables: Mapping[str, str], listen: Listen, worker: Worker
+) -> None:
     tail = LogTail(write_log)
     opened = await open_env(config, state, variables, tail.write)
-    worker = Worker(RouteTable())
     await worker.begin(opened.env)
     console = Console(opened, worker, tail, variables, listen.host)
     app = make_app(worker, opened.env, console, tls=listen.strict)

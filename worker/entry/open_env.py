@@ -19,7 +19,7 @@ from worker.env import Env
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.counting import ProcessLimiter
 from worker.log import Log
-from worker.routes import ACTORS
+from worker.registry import ACTORS
 from worker.settings import Settings
 
 

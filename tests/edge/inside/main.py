@@ -17,7 +17,7 @@ from worker import interop
 from worker.entry import edge
 from worker.entry.edge_tools import random_bytes
 from worker.env import Env
-from worker.routes import ACTORS
+from worker.registry import ACTORS
 from worker.schema_check import snake_case
 
 _DOOR = "/__edge_test_door"

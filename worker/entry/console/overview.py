@@ -12,7 +12,7 @@ from worker.api_page.summaries import summaries
 from worker.entry.console.kv_pages import namespace_of
 from worker.entry.console.shown import counted, duration, moment
 from worker.identity.caller import Who
-from worker.routes import Route
+from worker.route_table import Route
 
 if TYPE_CHECKING:
     from worker.entry.console.frame import Console, Page

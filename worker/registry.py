@@ -1,0 +1,53 @@
+"""
+What slices bring besides doors: actors, schedules, start jobs, holders of data.
+
+A new slice edits this file and `worker.routes`, no other.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from durable.contract import DurableObject
+from worker.accounts import api as accounts
+from worker.accounts.holder import AccountHolder
+from worker.backup import sweep as backup_sweep
+from worker.backup.holder import AttachmentHolder, BackupHolder
+from worker.data_holders import DataHolder
+from worker.deployment import doors as deployment
+from worker.env import Env
+from worker.idempotency import IdempotencyBox
+from worker.limiter.actor import RateLimiter
+from worker.profiles.import_room import ImportRoom
+from worker.relay import keys_api as keys
+from worker.relay.inbox import Inbox
+from worker.relay.inbox_holder import InboxHolder
+from worker.relay.keys_holder import KeysHolder
+
+Job = Callable[[Env], Awaitable[None]]
+
+# Actor classes by the class_name of wrangler_compat.toml.
+ACTORS: Mapping[str, type[DurableObject]] = {
+    "ImportRoom": ImportRoom,
+    "IdempotencyBox": IdempotencyBox,
+    "RateLimiter": RateLimiter,
+    "Inbox": Inbox,
+}
+
+# What runs by the clock: the cron expressions of wrangler_compat.toml.
+SCHEDULES: Mapping[str, Job] = {
+    "17 3 * * *": deployment.tidy_database,
+    "41 * * * *": deployment.in_turn(accounts.purge, keys.tidy),
+    "43 * * * *": backup_sweep.sweep,
+}
+
+# What a host does before it serves: its state is then its own, and nothing of before still runs.
+AT_START: tuple[Job, ...] = (backup_sweep.release_all,)
+
+# Who holds data of people, by the name that an export shows.
+DATA_HOLDERS: Mapping[str, DataHolder] = {
+    "relay_inbox": InboxHolder(),
+    "backup": BackupHolder(),
+    "attachments": AttachmentHolder(),
+    "relay_keys": KeysHolder(),
+    # The last: the others refer to it.
+    "account": AccountHolder(),
+}
