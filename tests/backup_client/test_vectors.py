@@ -14,7 +14,7 @@ from clients.python.backup.sealing import unseal
 from tests.edge.workerd import install
 from tests.house.sources import ROOT
 
-BROWSER_CLIENT = ROOT / "clients" / "browser"
+BROWSER_CLIENTS = ROOT / "clients" / "browser"
 VECTORS: dict[str, Any] = json.loads(vectors.PATH.read_text())
 
 
@@ -26,7 +26,7 @@ def node() -> str:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    install(BROWSER_CLIENT)
+    install(BROWSER_CLIENTS)
     return "node"
 
 
@@ -69,7 +69,7 @@ def test_the_javascript_client_agrees_in_node(node: str) -> None:
     """Passwords, sealing byte for byte, opening, every refusal, merging."""
     done = subprocess.run(
         [node, "check_vectors.mjs", str(vectors.PATH)],
-        cwd=BROWSER_CLIENT,
+        cwd=BROWSER_CLIENTS / "backup",
         capture_output=True,
         text=True,
         check=False,

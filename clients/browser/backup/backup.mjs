@@ -7,6 +7,7 @@
 // Argon2id keeps its thread busy for about a second: call these in a Web Worker. A page with a
 // Content-Security-Policy needs script-src 'wasm-unsafe-eval'.
 
+import { utf8 } from "edgekeep-core/bytes.mjs";
 import { argon2id } from "hash-wasm";
 
 import { BackupError } from "./errors.mjs";
@@ -22,7 +23,6 @@ const CEILING = { memory_kib: 512 * 1024, passes: 16, lanes: 16, work: 2 * 1024 
 export const FEWEST_CHARACTERS = 13;
 const MOST_CHARACTERS = 1024;
 
-const utf8 = new TextEncoder();
 const MAGIC = utf8.encode("EKBACKUP");
 const FIELDS_BYTES = 52;
 const HEADER_BYTES = 64;

@@ -1,6 +1,8 @@
 // Union of contacts, the newest wins: clients/python/backup/merging.py in JavaScript.
 
-import { compareBytes, compareIds, contactBytes } from "./payload.mjs";
+import { compareBytes, compareTexts } from "edgekeep-core/bytes.mjs";
+
+import { contactBytes } from "./payload.mjs";
 
 /**
  * Merge two lists. At equal times with different content: kept over removed, then the higher
@@ -19,7 +21,7 @@ export function mergeContacts(ours, theirs) {
       clashes.push({ kept, dropped });
     }
   }
-  const contacts = [...chosen.values()].sort((a, b) => compareIds(a.id, b.id));
+  const contacts = [...chosen.values()].sort((a, b) => compareTexts(a.id, b.id));
   return { contacts, clashes };
 }
 
