@@ -7,7 +7,7 @@ A new slice edits this file and `worker.routes`, no other.
 from collections.abc import Awaitable, Callable, Mapping
 
 from durable.contract import DurableObject
-from worker.accounts import api as accounts
+from worker.accounts.doors import sessions
 from worker.accounts.holder import AccountHolder
 from worker.backup import sweep as backup_sweep
 from worker.backup.holder import AttachmentHolder, BackupHolder
@@ -17,10 +17,10 @@ from worker.env import Env
 from worker.idempotency import IdempotencyBox
 from worker.limiter.actor import RateLimiter
 from worker.profiles.import_room import ImportRoom
-from worker.relay import keys_api as keys
-from worker.relay.inbox import Inbox
-from worker.relay.inbox_holder import InboxHolder
-from worker.relay.keys_holder import KeysHolder
+from worker.relay.inbox.actor import Inbox
+from worker.relay.inbox.holder import InboxHolder
+from worker.relay.keys import doors as keys
+from worker.relay.keys.holder import KeysHolder
 
 Job = Callable[[Env], Awaitable[None]]
 
@@ -35,7 +35,7 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 # What runs by the clock: the cron expressions of wrangler_compat.toml.
 SCHEDULES: Mapping[str, Job] = {
     "17 3 * * *": deployment.tidy_database,
-    "41 * * * *": deployment.in_turn(accounts.purge, keys.tidy),
+    "41 * * * *": deployment.in_turn(sessions.purge, keys.tidy),
     "43 * * * *": backup_sweep.sweep,
 }
 

@@ -6,17 +6,15 @@ name is taken and callers get an honest 501. openapi.yaml tells what each door d
 brings besides doors stands in `worker.registry`.
 """
 
-from worker.accounts import api as accounts
-from worker.accounts import identities, link_doors, session_doors
+from worker.accounts.doors import identities, links, passwords, sessions
 from worker.api_page import doors as api_page
-from worker.backup import api as backup
-from worker.backup import attachments
+from worker.backup import doors as backup
 from worker.deployment import doors as deployment
 from worker.identity.caller import ANYONE, PERSON, Who
 from worker.limits import KEYS_BYTES, SIGN_IN, WRITES
-from worker.profiles import api as profiles
-from worker.relay import keys_api as keys
-from worker.relay import socket_api
+from worker.profiles import doors as profiles
+from worker.relay.inbox import doors as relay
+from worker.relay.keys import doors as keys
 from worker.route_table import Route, planned
 
 # Who may call, beside anyone and whoever is signed in.
@@ -33,8 +31,8 @@ RELAY_SOCKET = Who(person=True, audience="relay", query_token=True)
 
 # What two areas do together, which do not know each other: an account with its keys, both or
 # neither; a socket that also hints when few keys are left.
-sign_up_with_keys = accounts.register("relay", 200, keys.with_account, body_bytes=KEYS_BYTES)
-open_socket = keys.with_hint(socket_api.open_socket)
+sign_up_with_keys = passwords.register("relay", 200, keys.with_account, body_bytes=KEYS_BYTES)
+open_socket = keys.with_hint(relay.open_socket)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", deployment.healthz, ANYONE),
@@ -54,28 +52,28 @@ ROUTES: tuple[Route, ...] = (
     planned("POST", "/bulk/import", "profiles"),
     # Accounts and sessions. Nobody guesses a refresh token, nor the link of a mail, which may be
     # opened again and again: there only the general limit holds.
-    Route("POST", "/v1/users", accounts.register("api", 201), ANYONE, SIGN_IN),
-    Route("PUT", "/v1/users/me/password", accounts.change_password, RECENT, SIGN_IN),
-    Route("POST", "/v1/sessions", accounts.begin_session("api"), ANYONE, SIGN_IN),
-    Route("POST", "/v1/sessions/refresh", accounts.refresh, ANYONE),
-    Route("GET", "/v1/sessions", session_doors.list_sessions, PERSON),
-    Route("DELETE", "/v1/sessions", session_doors.sign_out, SIGN_OUT),
-    Route("DELETE", "/v1/sessions/{id}", session_doors.end_session, PERSON),
-    Route("POST", "/v1/tokens", session_doors.other_token, PERSON),
-    Route("POST", "/v1/tickets", session_doors.ticket, ANY_PERSON),
+    Route("POST", "/v1/users", passwords.register("api", 201), ANYONE, SIGN_IN),
+    Route("PUT", "/v1/users/me/password", passwords.change_password, RECENT, SIGN_IN),
+    Route("POST", "/v1/sessions", passwords.begin_session("api"), ANYONE, SIGN_IN),
+    Route("POST", "/v1/sessions/refresh", sessions.refresh, ANYONE),
+    Route("GET", "/v1/sessions", sessions.list_sessions, PERSON),
+    Route("DELETE", "/v1/sessions", sessions.sign_out, SIGN_OUT),
+    Route("DELETE", "/v1/sessions/{id}", sessions.end_session, PERSON),
+    Route("POST", "/v1/tokens", sessions.other_token, PERSON),
+    Route("POST", "/v1/tickets", sessions.ticket, ANY_PERSON),
     Route("POST", "/auth/register", sign_up_with_keys, ANYONE, SIGN_IN),
-    Route("POST", "/auth/login", accounts.begin_session("relay"), ANYONE, SIGN_IN),
-    Route("GET", "/api/auth/session", session_doors.who_am_i, PERSON),
-    Route("POST", "/api/auth/signout", session_doors.sign_out, SIGN_OUT),
-    Route("POST", "/api/auth/magic-link", link_doors.ask, ANYONE, SIGN_IN),
-    Route("GET", "/api/auth/magic-link/verify", link_doors.verify, ANYONE),
+    Route("POST", "/auth/login", passwords.begin_session("relay"), ANYONE, SIGN_IN),
+    Route("GET", "/api/auth/session", sessions.who_am_i, PERSON),
+    Route("POST", "/api/auth/signout", sessions.sign_out, SIGN_OUT),
+    Route("POST", "/api/auth/magic-link", links.ask, ANYONE, SIGN_IN),
+    Route("GET", "/api/auth/magic-link/verify", links.verify, ANYONE),
     Route("POST", "/v1/sessions/key/challenge", identities.sign_in_challenge, ANYONE, SIGN_IN),
     Route("POST", "/v1/sessions/key", identities.sign_in, ANYONE, SIGN_IN),
     Route("GET", "/v1/identities", identities.list_identities, PERSON),
     Route("DELETE", "/v1/identities/{id}", identities.remove, RECENT),
     Route("POST", "/v1/identities/password", identities.add_password, RECENT, SIGN_IN),
-    Route("POST", "/v1/identities/email", link_doors.ask_to_link, RECENT, SIGN_IN),
-    Route("POST", "/v1/identities/email/verify", link_doors.verify_for_session, PERSON, SIGN_IN),
+    Route("POST", "/v1/identities/email", links.ask_to_link, RECENT, SIGN_IN),
+    Route("POST", "/v1/identities/email/verify", links.verify_for_session, PERSON, SIGN_IN),
     Route("POST", "/v1/identities/key/challenge", identities.key_challenge, RECENT, SIGN_IN),
     Route("POST", "/v1/identities/key", identities.add_key, RECENT, SIGN_IN),
     planned("GET", "/auth/signin", "accounts", SIGN_IN),
@@ -91,9 +89,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/backup", backup.put_backup, BACKUP, WRITES),
     Route("GET", "/v1/backup", backup.get_backup, BACKUP),
     Route("DELETE", "/v1/backup", backup.delete_backup, BACKUP),
-    Route("POST", "/v1/attachments", attachments.add, BACKUP, WRITES),
-    Route("GET", "/v1/attachments/{id}", attachments.get, BACKUP),
-    Route("DELETE", "/v1/attachments/{id}", attachments.remove_own, BACKUP),
+    Route("POST", "/v1/attachments", backup.add_attachment, BACKUP, WRITES),
+    Route("GET", "/v1/attachments/{id}", backup.get_attachment, BACKUP),
+    Route("DELETE", "/v1/attachments/{id}", backup.delete_attachment, BACKUP),
     # The relay
     Route("PUT", "/v1/keys", keys.put_keys, RELAY, WRITES),
     Route("POST", "/keys", keys.put_keys, RELAY, WRITES),

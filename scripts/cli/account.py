@@ -14,7 +14,7 @@ from scripts.cli.verbs import Verbs
 if TYPE_CHECKING:
     from worker.env import Env
 
-# Those of worker/accounts/store.py; a test holds both together. Help must load nothing heavy.
+# Those of worker/accounts/model.py; a test holds both together. Help must load nothing heavy.
 ROLES = ("owner", "participant", "admin")
 _WHO = "username (in any spelling) or account id"
 
@@ -115,12 +115,10 @@ def _create(options: Namespace) -> int:
     )
 
     async def work(env: "Env") -> dict[str, Any]:
-        from worker.accounts import registration
+        from worker.accounts import sign_in
 
-        account_id = registration.new_account_id(env)
-        username, _ = await registration.make(
-            env, account_id, options.name, typed, role=options.role
-        )
+        account_id = sign_in.new_account_id(env)
+        username, _ = await sign_in.make(env, account_id, options.name, typed, role=options.role)
         return {"id": account_id, "username": username, "role": options.role}
 
     made = run(options, work)

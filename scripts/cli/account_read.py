@@ -52,7 +52,7 @@ def show_one(options: Namespace) -> int:
         account_id = await account_of(env, options.who)
         row = await store.account(env, account_id)
         assert row is not None
-        ways = await store.identities(env, account_id)
+        ways = await store.ways(env, account_id)
         living = await sessions.living(env, account_id)
         times = ("created_at", "last_used_at", "expires_at")
         return plain(row) | {

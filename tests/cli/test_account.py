@@ -16,7 +16,7 @@ import pytest
 from scripts.cli.account import ROLES
 from tests.cli.conftest import Server, command, environment, wait_until
 from tests.support.verbs import edgekeep
-from worker.accounts import store
+from worker.accounts import model
 from worker.identity.access import RELOAD_SECONDS
 
 PASSWORD = "tangerine velocity 9"
@@ -157,7 +157,7 @@ def test_nobody_of_that_name_is_code_1(made: Path, verb: str) -> None:
 
 def test_roles_are_those_of_the_code() -> None:
     """The words of the help are the ones that the table of accounts takes."""
-    assert ROLES == store.ROLES
+    assert ROLES == model.ROLES
 
 
 def test_without_a_host_changes_hold_for_the_next_one(made: Path) -> None:

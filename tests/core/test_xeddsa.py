@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.prekeys import Signer
 from tests.support.running_host import ROOT, SECRETS
 from worker.entry.native_crypto import NativeCrypto
+from worker.relay.keys.xeddsa import is_usable, verify
 from worker.settings import Settings
-from worker.xeddsa import is_usable, verify
 
 _VECTORS = json.loads((ROOT / "tests/relay_clients/xeddsa_vectors.json").read_text())
 _P = 2**255 - 19

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.relay import relay_pb2 as pb
-from worker.relay.frames import JSON, Frames, chosen, protobuf
-from worker.relay.model import (
+from worker.relay.inbox.frames import JSON, Frames, chosen, protobuf
+from worker.relay.inbox.model import (
     Ack,
     Acked,
     Action,

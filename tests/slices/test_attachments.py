@@ -22,7 +22,7 @@ from tests.support.backups import (
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
-from worker.backup.ranges import parse
+from worker.backup.conditions import parse_range
 from worker.errors import RangeNotSatisfiable
 from worker.limits import ATTACHMENT_MAX_BYTES
 
@@ -184,7 +184,7 @@ async def test_range_is_for_get_and_for_the_file_one_has(ada: Keeper) -> None:
 def test_a_range_is_a_part_of_the_file_or_nothing(size: int, header: str) -> None:
     """Whatever the header says, no part reaches beyond the file, and none is empty."""
     try:
-        part = parse(header, size)
+        part = parse_range(header, size)
     except RangeNotSatisfiable:
         return
     if part is not None:
@@ -202,7 +202,7 @@ def test_a_range_means_what_rfc_9110_says(size: int, first: int, last: int) -> N
     }
     for header, meant in wanted.items():
         try:
-            part = parse(header, size)
+            part = parse_range(header, size)
         except RangeNotSatisfiable:
             assert len(meant) == 0
             continue

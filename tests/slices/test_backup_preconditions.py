@@ -8,7 +8,7 @@ from tests.support.backups import Keeper, blob, make_keeper
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost
-from worker.backup.precondition import etag, expected_version, is_known
+from worker.backup.conditions import etag, expected_version, is_known
 from worker.errors import BadRequest
 from worker.web import Headers, Request
 

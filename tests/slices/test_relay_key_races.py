@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.support.prekeys import Device, Member, join
 from tests.support.running_host import Answer, RunningHost, running_host
-from worker.relay.bundle import parse
-from worker.relay.key_store import KeyStore
+from worker.relay.keys.model import parse
+from worker.relay.keys.store import KeyStore
 
 KEYS = 100
 FETCHES = 1000

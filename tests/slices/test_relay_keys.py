@@ -13,8 +13,8 @@ from worker.limiter.counting import ProcessLimiter
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, TAKEN_PREKEY_SECONDS
 from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
-from worker.relay.bundle import parse
-from worker.relay.key_store import KeyStore
+from worker.relay.keys.model import parse
+from worker.relay.keys.store import KeyStore
 
 HOURLY = "41 * * * *"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.prekeys import Device
 from worker.errors import BadRequest
 from worker.limits import ERRORS_IN_ANSWER
-from worker.relay.bundle import Upload, parse
+from worker.relay.keys.model import Upload, parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

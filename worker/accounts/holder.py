@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.accounts import identities, identity_store
+from worker.accounts import store
 from worker.codec import iso_time
 from worker.env import Env
 from worker.identity import sessions
@@ -13,7 +13,7 @@ class AccountHolder:
 
     async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
         """Return the account, its ways in as their owner sees them, and the sessions that hold."""
-        row = await identity_store.account(env, account_id)
+        row = await store.account(env, account_id)
         if row is None:
             return None
         disabled = row["disabled_at"]
@@ -23,16 +23,14 @@ class AccountHolder:
             "created_at": iso_time(row["created_at"] / 1000),
             "last_active_at": iso_time(row["last_active_at"] / 1000),
             "disabled_at": None if disabled is None else iso_time(disabled / 1000),
-            "identities": [
-                identities.shown(env, way) for way in await identity_store.ways(env, account_id)
-            ],
+            "identities": [way.shown(env) for way in await store.ways(env, account_id)],
             "sessions": [_told(each) for each in await sessions.living(env, account_id)],
         }
 
     async def erase(self, env: Env, account_id: str) -> None:
         """End the sessions and remove the account with its ways in."""
         await sessions.end_all(env, account_id)
-        await identity_store.erase(env, account_id)
+        await store.erase(env, account_id)
         # A sign-in that was under way may have opened one more.
         await sessions.end_all(env, account_id)
 

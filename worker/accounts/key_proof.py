@@ -14,8 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from worker.accounts.identity_store import Way
-from worker.accounts.model import Members
+from worker.accounts.model import Members, Way
 from worker.codec import open_cursor, seal_cursor
 from worker.env import Env
 from worker.identity.once import spend

@@ -12,7 +12,7 @@ import re
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from worker.accounts.identity_store import Way
+from worker.accounts.model import Way
 from worker.codec import b64url, open_cursor, seal_cursor
 from worker.env import Env
 from worker.errors import InvalidLink, OtherBrowser

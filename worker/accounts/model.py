@@ -1,10 +1,14 @@
-"""What the doors of accounts take: members of a JSON object, each checked for its type."""
+"""Accounts as values: roles, ways in, and what the doors take, each member checked for its type."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from worker.codec import iso_time
+from worker.env import Env
 from worker.errors import BadRequest
+from worker.identity.caller import pseudonym
 from worker.identity.tokens import AUDIENCES, Audience
 from worker.limits import LABEL_CHARS, SIGN_IN_BYTES
 from worker.web import Request, parse_json
@@ -12,6 +16,68 @@ from worker.web import Request, parse_json
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 Fault = dict[str, str]
+Role = Literal["owner", "participant", "admin"]
+ROLES: tuple[Role, ...] = ("owner", "participant", "admin")
+Kind = Literal["password", "oidc", "email", "pq_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Who has a username, and the hash of the password."""
+
+    account_id: str
+    secret: str
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """
+    A way in that was proved. *spellings* are pairs (issuer, subject), the one to keep first.
+
+    *secret* is what a session is begun with: while it stands, the way does
+    (`worker.identity.sessions`).
+    """
+
+    kind: Kind
+    spellings: Sequence[Sequence[str]]
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWay:
+    """A way in as an account has it; *secret* is a password's hash, a key, or an address's hash."""
+
+    account_id: str
+    kind: Kind
+    issuer: str
+    subject: str
+    secret: str
+    created_at: int
+
+    @property
+    def hint(self) -> str | None:
+        """What tells one way from another: of an address only the hash is kept, so nothing."""
+        if self.kind == "password":
+            return self.subject
+        if self.kind == "oidc":
+            return self.issuer
+        if self.kind == "pq_key":
+            return f"{self.subject[:10]}…{self.subject[-4:]}"
+        return None
+
+    def shown(self, env: Env) -> dict[str, Any]:
+        """Return it as its owner sees it."""
+        return {
+            "id": self.id(env),
+            "kind": self.kind,
+            "hint": self.hint,
+            "created_at": iso_time(self.created_at / 1000),
+        }
+
+    def id(self, env: Env) -> str:
+        """Return its name outside: neither its subject nor to be guessed from it."""
+        return pseudonym(env, "\0".join(("identity", self.kind, self.issuer, self.subject)))
 
 
 @dataclass(frozen=True, slots=True)

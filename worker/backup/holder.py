@@ -2,15 +2,9 @@
 
 from typing import Any
 
-from worker.backup import attachments, service
-from worker.backup.repository import BackupRepository
+from worker.backup.store import ATTACHMENT_PREFIX, SLOT_PREFIX, AttachmentStore, SlotStore
 from worker.codec import iso_time
 from worker.env import Env
-
-_ATTACHMENTS = """
-SELECT id, size, created_at, expires_at FROM attachments WHERE account_id = ? ORDER BY created_at
-"""
-_FORGET = "DELETE FROM attachments WHERE account_id = ?"
 
 
 class BackupHolder:
@@ -18,7 +12,7 @@ class BackupHolder:
 
     async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
         """Return version, size, digest and time of the backup, and where it is read."""
-        slot = await BackupRepository(env).slot(account_id)
+        slot = await SlotStore(env).slot(account_id)
         if slot is None or slot.object_key is None:
             return None
         return {
@@ -32,8 +26,8 @@ class BackupHolder:
     async def erase(self, env: Env, account_id: str) -> None:
         """Remove the slot and every blob, also those that no slot names."""
         # First the slot: an upload under way can then no longer come to count.
-        await BackupRepository(env).forget(account_id)
-        await _empty(env, service.prefix_of(account_id))
+        await SlotStore(env).forget(account_id)
+        await _empty(env, SLOT_PREFIX, account_id)
 
 
 class AttachmentHolder:
@@ -41,13 +35,12 @@ class AttachmentHolder:
 
     async def export(self, env: Env, account_id: str) -> list[dict[str, Any]] | None:
         """Return size and times of each attachment, and where it is read."""
-        rows = (await env.db.prepare(_ATTACHMENTS).bind(account_id).all()).results
-        return [_told(row) for row in rows] or None
+        return [_told(row) for row in await AttachmentStore(env).of(account_id)] or None
 
     async def erase(self, env: Env, account_id: str) -> None:
         """Remove every attachment, also those that have lost their row."""
-        await env.db.prepare(_FORGET).bind(account_id).run()
-        await _empty(env, attachments.prefix_of(account_id))
+        await AttachmentStore(env).forget(account_id)
+        await _empty(env, ATTACHMENT_PREFIX, account_id)
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
@@ -60,10 +53,10 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _empty(env: Env, prefix: str) -> None:
-    """Remove every object below *prefix*, as long as new ones come."""
+async def _empty(env: Env, prefix: str, account_id: str) -> None:
+    """Remove every object of the account below *prefix*, as long as new ones come."""
     while True:
-        page = await env.blobs.list(prefix=prefix)
+        page = await env.blobs.list(prefix=f"{prefix}{account_id}/")
         if not page.objects:
             return
         await env.blobs.delete([item.key for item in page.objects])

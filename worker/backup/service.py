@@ -11,20 +11,14 @@ import asyncio
 from d1_schema.contract import D1Error
 from r2.contract import R2ObjectBody
 from worker.backup.blob import SOON, Blob, exists, fetch, remove, store
-from worker.backup.precondition import etag
-from worker.backup.repository import BackupRepository, Slot
+from worker.backup.conditions import etag
+from worker.backup.store import SLOT_PREFIX, Slot, SlotStore
 from worker.env import Env
 from worker.errors import BackupChanged, BackupInUse, BackupLost, NotFound
 from worker.web import Request
 
-PREFIX = "backups/"
 # Each look finds another blob only when an upload was committed in between.
 _LOOKS = 5
-
-
-def prefix_of(account_id: str) -> str:
-    """Return what the keys of an account's blobs begin with."""
-    return f"{PREFIX}{account_id}/"
 
 
 class BackupService:
@@ -33,7 +27,7 @@ class BackupService:
     def __init__(self, env: Env, account_id: str) -> None:
         self._env = env
         self._account_id = account_id
-        self._repository = BackupRepository(env)
+        self._slots = SlotStore(env)
 
     async def upload(
         self, request: Request, length: int, expected: int | None, keeps: tuple[str, ...]
@@ -45,14 +39,14 @@ class BackupService:
         `StorageUnavailable`; the backup is then as before. Only when D1 itself fails at the last
         step is it not known whether the new one counts (the version tells).
         """
-        key = f"{prefix_of(self._account_id)}{self._env.tools.random_bytes(16).hex()}"
+        key = f"{SLOT_PREFIX}{self._account_id}/{self._env.tools.random_bytes(16).hex()}"
         slot = None
         try:
-            held = await self._repository.reserve(self._account_id, key, expected)
+            held = await self._slots.reserve(self._account_id, key, expected)
             if held is not None:
                 blob = Blob(request, length, self._env, lambda: self._alive(key, expected))
                 await store(self._env, key, blob)
-                slot = await self._repository.commit(held, length, blob.sha256, keeps)
+                slot = await self._slots.commit(held, length, blob.sha256, keeps)
         except BaseException:
             await self._give_up(key)
             raise
@@ -66,7 +60,7 @@ class BackupService:
 
     async def current(self) -> Slot:
         """Return the slot that holds a backup; raises `NotFound` when there is none."""
-        slot = await self._repository.slot(self._account_id)
+        slot = await self._slots.slot(self._account_id)
         if slot is None or slot.object_key is None:
             raise NotFound("There is no backup.")
         return slot
@@ -98,7 +92,7 @@ class BackupService:
         slot = await self.current()
         if expected is not None and expected != slot.version:
             raise await self._refusal(expected)
-        if not await self._repository.delete(self._account_id, str(slot.object_key)):
+        if not await self._slots.delete(self._account_id, str(slot.object_key)):
             raise await self._refusal(slot.version)
         self._env.tools.wait_until(remove(self._env, str(slot.object_key)))
 
@@ -117,7 +111,7 @@ class BackupService:
     async def _alive(self, key: str, expected: int | None) -> None:
         """Tell that the upload goes on; raises when another has taken its place."""
         try:
-            is_ours = await self._repository.touch(self._account_id, key)
+            is_ours = await self._slots.touch(self._account_id, key)
         except D1Error as error:
             # Silence is forgiven for a while; `commit` has the last word.
             self._env.log.error("backup_touch_failed", error)
@@ -133,9 +127,9 @@ class BackupService:
 
     async def _release(self, key: str) -> None:
         try:
-            await self._repository.release(self._account_id, key)
+            await self._slots.release(self._account_id, key)
             # It may have been committed, and only the answer lost: then it counts.
-            counts = key in await self._repository.named([self._account_id])
+            counts = key in await self._slots.named([self._account_id])
         except Exception as error:
             self._env.log.error("backup_release_failed", error)
             return
@@ -143,7 +137,7 @@ class BackupService:
             self._env.tools.wait_until(remove(self._env, key))
 
     async def _refusal(self, expected: int | None) -> BackupChanged | BackupInUse:
-        slot = await self._repository.slot(self._account_id)
+        slot = await self._slots.slot(self._account_id)
         version = slot.version if slot is not None and slot.object_key is not None else None
         headers = {} if version is None else {"ETag": etag(version)}
         if version != expected:

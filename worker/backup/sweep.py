@@ -4,19 +4,12 @@ What crashes and time leave behind: blobs that no row names, attachments that ha
 A blob is an orphan when it is older than any upload can last and no slot counts it or waits for it.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 
-from worker.backup import attachments, service
-from worker.backup.repository import BackupRepository
+from worker.backup.store import ATTACHMENT_PREFIX, SLOT_PREFIX, AttachmentStore, SlotStore
 from worker.env import Env
 from worker.limits import ORPHAN_SECONDS
 
-_EXPIRED = """
-DELETE FROM attachments WHERE id IN (SELECT id FROM attachments WHERE expires_at < ? LIMIT 500)
-RETURNING object_key
-"""
-_KNOWN = "SELECT object_key FROM attachments WHERE id IN (SELECT value FROM json_each(?))"
 # Later than any upload began, and the largest whole number that D1 binds.
 _END_OF_TIME_MS = 2**53 - 1
 
@@ -29,15 +22,16 @@ async def release_all(env: Env) -> None:
     Give up every reservation. For a host that begins: it serves its state alone, so whoever
     reserved is gone, and clients need not wait for that to show by silence.
     """
-    released = await BackupRepository(env).release_silent(_END_OF_TIME_MS)
+    released = await SlotStore(env).release_silent(_END_OF_TIME_MS)
     if released:
         env.log.event("info", "backup_reservations_released", count=released)
 
 
 async def sweep(env: Env) -> None:
     """Remove expired attachments and orphaned blobs; safe to run at any time, and again."""
-    await _expire(env)
-    slots = BackupRepository(env)
+    slots, attachments = SlotStore(env), AttachmentStore(env)
+    while keys := await attachments.expire():
+        await env.blobs.delete(keys)
     # Else the blob of a crashed upload would be waited for until the next upload.
     await slots.release_silent(env.now_ms() - ORPHAN_SECONDS * 1000)
 
@@ -45,22 +39,12 @@ async def sweep(env: Env) -> None:
         return await slots.named(list({account_id for account_id, _ in keys}))
 
     async def known(keys: list[tuple[str, str]]) -> set[str]:
-        ids = json.dumps([attachment_id for _, attachment_id in keys])
-        rows = (await env.db.prepare(_KNOWN).bind(ids).all()).results
-        return {row["object_key"] for row in rows}
+        return await attachments.named(attachment_id for _, attachment_id in keys)
 
-    removed = await _remove_orphans(env, service.PREFIX, named)
-    removed += await _remove_orphans(env, attachments.PREFIX, known)
+    removed = await _remove_orphans(env, SLOT_PREFIX, named)
+    removed += await _remove_orphans(env, ATTACHMENT_PREFIX, known)
     if removed:
         env.log.event("info", "orphans_removed", count=removed)
-
-
-async def _expire(env: Env) -> None:
-    while True:
-        rows = (await env.db.prepare(_EXPIRED).bind(env.now_ms()).all()).results
-        if not rows:
-            return
-        await env.blobs.delete([row["object_key"] for row in rows])
 
 
 async def _remove_orphans(env: Env, prefix: str, named: Named) -> int:

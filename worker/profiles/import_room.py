@@ -26,8 +26,7 @@ from worker.profiles import report as reports
 from worker.profiles.import_run import ImportRun
 from worker.profiles.key_claim import claim_key, give_back, keep_answer
 from worker.profiles.report import Plan, Tally
-from worker.profiles.staging import Seen, Staging
-from worker.profiles.store import Row, open_store
+from worker.profiles.store import Row, Seen, Staging, open_store
 from worker.web import Request, Response, refusal
 
 # How often the room looks after itself, and how long it stays after the end, in milliseconds.

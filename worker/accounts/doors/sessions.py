@@ -1,25 +1,44 @@
-"""The doors of a session that exists: who am I, other tokens, tickets, list, sign-out."""
+"""The doors of a session that exists: refresh, who am I, other tokens, tickets, list, sign-out."""
 
 from contextlib import suppress
 from typing import Any
 
 from worker.accounts import store
-from worker.accounts.answers import NO_STORE
+from worker.accounts.doors.answers import NO_STORE, granted
 from worker.accounts.model import Members
 from worker.codec import iso_time
 from worker.env import Env
 from worker.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from worker.identity import cookies, sessions
 from worker.identity.caller import PERSON, Caller, identify
+from worker.identity.once import purge_spent
 from worker.identity.sessions import ROLE_SCOPES
 from worker.identity.tokens import CHALLENGE, issue
 from worker.limits import TICKET_SECONDS
 from worker.web import Request, Response
 
 
+async def refresh(request: Request, caller: Caller, env: Env) -> Response:
+    """Spend a refresh token, of the body or (with its proof) of a page's cookie; give the next."""
+    members = await Members.of(request, needed=False)
+    shown = members.text("refresh_token", needed=False)
+    audience = members.audience("api")
+    in_cookies = not shown
+    if in_cookies and audience != "api":
+        members.fault("audience", "enum", "With cookies the audience is api.")
+    members.done()
+    if in_cookies:
+        shown = cookies.read(request.headers).get(cookies.REFRESH, "")
+        if not shown:
+            raise Unauthorized("Send a refresh_token.", headers=CHALLENGE)
+        cookies.check_csrf(request, env, sessions.session_of(env, shown))
+    grant = await sessions.refresh(env, shown, audience)
+    return granted(env, grant, in_cookies=in_cookies)
+
+
 async def who_am_i(request: Request, caller: Caller, env: Env) -> Response:
     """Answer what a page needs to know of its session."""
-    ways = await store.identities(env, caller.subject)
+    ways = await store.ways(env, caller.subject)
     username = next((way.subject for way in ways if way.kind == "password"), None)
     body = {
         "account_id": caller.subject,
@@ -157,3 +176,9 @@ def _signed_out(request: Request, *, clear: bool) -> Response:
     if clear and request.headers.get("cookie") is not None:
         answer.cookies = cookies.cleared()
     return answer
+
+
+async def purge(env: Env) -> None:
+    """Remove what was used up and sessions that ended: the hourly job."""
+    await purge_spent(env)
+    await sessions.purge_sessions(env)

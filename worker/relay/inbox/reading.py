@@ -12,8 +12,8 @@ from worker.limits import (
     RELAY_INBOX_MESSAGES,
     RELAY_LIST,
 )
-from worker.relay.inbox_store import InboxStore
-from worker.relay.model import (
+from worker.relay.inbox.listeners import Listener
+from worker.relay.inbox.model import (
     Ack,
     Acked,
     Action,
@@ -29,7 +29,7 @@ from worker.relay.model import (
     Subscribed,
     Unsubscribe,
 )
-from worker.relay.session import Session
+from worker.relay.inbox.store import InboxStore
 
 PATIENCE: Final = 0.02
 """How long to look away when a slow reader holds things up, in seconds."""
@@ -43,65 +43,65 @@ class Reading:
         self._store = store
         self._go_on = go_on
 
-    async def take(self, session: Session, seq: int, action: Action) -> None:
+    async def take(self, listener: Listener, seq: int, action: Action) -> None:
         """Do what one frame asks for. FrameError when it asks for too much."""
         self._store.expire(self._env.now_ms())
-        await _HANDLERS[type(action)](self, session, seq, action)
+        await _HANDLERS[type(action)](self, listener, seq, action)
 
-    async def until_room(self, session: Session) -> None:
+    async def until_room(self, listener: Listener) -> None:
         """Wait for a peer that does not read: as long as nothing is read from it, TCP holds it."""
-        while session.is_open and not session.has_room:
+        while listener.is_open and not listener.has_room:
             await self._env.tools.pause(PATIENCE)
 
-    async def list(self, session: Session, seq: int, asked: ListInbox) -> None:
+    async def list(self, listener: Listener, seq: int, asked: ListInbox) -> None:
         """Tell what waits."""
         found = self._store.page(asked.after, min(asked.limit or RELAY_LIST, RELAY_LIST))
-        session.tell(seq, Listing(found, len(self._store)))
+        listener.tell(seq, Listing(found, len(self._store)))
 
-    async def fetch(self, session: Session, seq: int, asked: Fetch) -> None:
+    async def fetch(self, listener: Listener, seq: int, asked: Fetch) -> None:
         """Deliver what waits, oldest first; what comes meanwhile is for the next fetch."""
         left = min(asked.limit or RELAY_INBOX_MESSAGES, RELAY_INBOX_MESSAGES)
         delivered, room, upto = 0, RELAY_FETCH_BYTES, self._store.last
-        while delivered < left and room > 0 and session.cursor < upto and session.is_open:
-            if not session.has_room:
-                await self.until_room(session)
+        while delivered < left and room > 0 and listener.cursor < upto and listener.is_open:
+            if not listener.has_room:
+                await self.until_room(listener)
                 continue
             count = min(RELAY_CHUNK_MESSAGES, left - delivered)
-            found = self._store.read(session.cursor, count, min(RELAY_CHUNK_BYTES, room))
+            found = self._store.read(listener.cursor, count, min(RELAY_CHUNK_BYTES, room))
             if not found:
                 break
-            session.deliver(found)
+            listener.deliver(found)
             delivered += len(found)
             room -= sum(len(o.event.ciphertext) for o in found if isinstance(o.event, Message))
-        session.tell(seq, Fetched(delivered, self._store.behind(session.cursor)))
+        listener.tell(seq, Fetched(delivered, self._store.behind(listener.cursor)))
         self._go_on()
 
-    async def subscribe(self, session: Session, seq: int, asked: Subscribe) -> None:
+    async def subscribe(self, listener: Listener, seq: int, asked: Subscribe) -> None:
         """Deliver what waits and what comes."""
-        session.subscribed = True
-        session.keep(sub=True)
-        session.tell(seq, Subscribed(True, self._store.behind(session.cursor)))
+        listener.subscribed = True
+        listener.keep(sub=True)
+        listener.tell(seq, Subscribed(True, self._store.behind(listener.cursor)))
         self._go_on()
 
-    async def unsubscribe(self, session: Session, seq: int, asked: Unsubscribe) -> None:
+    async def unsubscribe(self, listener: Listener, seq: int, asked: Unsubscribe) -> None:
         """Deliver nothing more by itself."""
-        session.subscribed = False
-        session.keep(sub=False)
-        session.tell(seq, Subscribed(False))
+        listener.subscribed = False
+        listener.keep(sub=False)
+        listener.tell(seq, Subscribed(False))
 
-    async def ack(self, session: Session, seq: int, asked: Ack) -> None:
+    async def ack(self, listener: Listener, seq: int, asked: Ack) -> None:
         """Remove what the client has."""
         if len(asked.ids) > RELAY_ACK_IDS:
             raise FrameError("bad_frame", f"At most {RELAY_ACK_IDS} ids at a time.", seq)
-        session.tell(seq, Acked(self._store.remove(asked.ids)))
+        listener.tell(seq, Acked(self._store.remove(asked.ids)))
         self._go_on()
 
-    async def ping(self, session: Session, seq: int, asked: Ping) -> None:
+    async def ping(self, listener: Listener, seq: int, asked: Ping) -> None:
         """Answer."""
-        session.tell(seq, Pong())
+        listener.tell(seq, Pong())
 
 
-_Handler = Callable[[Reading, Session, int, Any], Coroutine[Any, Any, None]]
+_Handler = Callable[[Reading, Listener, int, Any], Coroutine[Any, Any, None]]
 _HANDLERS: Final[dict[type[Action], _Handler]] = {
     ListInbox: Reading.list,
     Fetch: Reading.fetch,

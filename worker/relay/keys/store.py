@@ -13,7 +13,7 @@ from typing import Any
 from d1_schema.contract import D1Statement
 from worker.env import Env
 from worker.limits import TAKEN_PREKEY_SECONDS
-from worker.relay.bundle import Prekey, Upload
+from worker.relay.keys.model import Prekey, Upload
 
 _IDENTITY = "SELECT * FROM relay_identities WHERE account_id = ?"
 _REPLACE = """

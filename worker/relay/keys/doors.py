@@ -16,8 +16,8 @@ from worker.identity.caller import Caller
 from worker.identity.usernames import find_account, username_of
 from worker.limiter.counting import refused, spared
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KEYS_BYTES, PREKEYS_LOW, UNTOLD_SECONDS
-from worker.relay.bundle import Prekey, Upload, check_signatures, parse
-from worker.relay.key_store import Bundle, KeyStore, purge_taken, untold
+from worker.relay.keys.model import Prekey, Upload, check_signatures, parse
+from worker.relay.keys.store import Bundle, KeyStore, purge_taken, untold
 from worker.web import Request, Response
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]

@@ -1,18 +1,16 @@
-"""The doors of registration and sign-in (issue 5; facts/seeds.md 2.004, X36, X43)."""
+"""The doors of a password: registration, sign-in, change (facts/seeds.md 2.004, X36, X43)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from worker.accounts import registration, sign_in
-from worker.accounts.answers import NO_STORE, granted
+from worker.accounts import sign_in
+from worker.accounts.doors.answers import NO_STORE, granted
 from worker.accounts.model import Members, read_entry
 from worker.env import Env
-from worker.errors import Unauthorized
-from worker.identity import cookies, sessions
+from worker.identity import cookies
 from worker.identity.caller import Caller
-from worker.identity.once import purge_spent
 from worker.identity.sign_in_guard import guarded
-from worker.identity.tokens import CHALLENGE, Audience
+from worker.identity.tokens import Audience
 from worker.limits import SIGN_IN_BYTES
 from worker.web import Request, Response
 
@@ -26,7 +24,7 @@ async def _nothing(_env: Env, _account_id: str, _body: dict[str, Any]) -> tuple[
 def register(
     audience: Audience,
     status: int,
-    also: registration.Also = _nothing,
+    also: sign_in.Also = _nothing,
     body_bytes: int = SIGN_IN_BYTES,
 ) -> Door:
     """
@@ -41,9 +39,9 @@ def register(
         entry = read_entry(members, audience)
         if entry.cookies:
             cookies.check_origin(request, env)
-        account_id = registration.new_account_id(env)
+        account_id = sign_in.new_account_id(env)
         statements = await also(env, account_id, members.body)
-        username, grant = await registration.register(env, entry, statements, account_id)
+        username, grant = await sign_in.register(env, entry, statements, account_id)
         return granted(env, grant, in_cookies=entry.cookies, status=status, username=username)
 
     return door
@@ -63,24 +61,6 @@ def begin_session(audience: Audience) -> Door:
     return door
 
 
-async def refresh(request: Request, caller: Caller, env: Env) -> Response:
-    """Spend a refresh token, of the body or (with its proof) of a page's cookie; give the next."""
-    members = await Members.of(request, needed=False)
-    shown = members.text("refresh_token", needed=False)
-    audience = members.audience("api")
-    in_cookies = not shown
-    if in_cookies and audience != "api":
-        members.fault("audience", "enum", "With cookies the audience is api.")
-    members.done()
-    if in_cookies:
-        shown = cookies.read(request.headers).get(cookies.REFRESH, "")
-        if not shown:
-            raise Unauthorized("Send a refresh_token.", headers=CHALLENGE)
-        cookies.check_csrf(request, env, sessions.session_of(env, shown))
-    grant = await sessions.refresh(env, shown, audience)
-    return granted(env, grant, in_cookies=in_cookies)
-
-
 async def change_password(request: Request, caller: Caller, env: Env) -> Response:
     """Change the caller's password; its other sessions end."""
     members = await Members.of(request)
@@ -90,9 +70,3 @@ async def change_password(request: Request, caller: Caller, env: Env) -> Respons
     given = current if "current_password" in members.body else None
     await sign_in.change_password(env, caller, given, typed)
     return Response(None, 204, dict(NO_STORE))
-
-
-async def purge(env: Env) -> None:
-    """Remove what was used up and sessions that ended: the hourly job."""
-    await purge_spent(env)
-    await sessions.purge_sessions(env)

@@ -23,9 +23,9 @@ from worker.limits import (
     RELAY_SEND,
     RELAY_UNKNOWN_MS,
 )
-from worker.relay.inbox_store import REPEATABLE
-from worker.relay.model import ID_BYTES, Event, Refused, Send, Sent
-from worker.relay.session import Session
+from worker.relay.inbox.listeners import Listener
+from worker.relay.inbox.model import ID_BYTES, Event, Refused, Send, Sent
+from worker.relay.inbox.store import REPEATABLE
 
 _UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
 _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
@@ -34,7 +34,7 @@ _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
 class _Frame(NamedTuple):
     """One frame: who waits for which answer, and where in the batch its message is."""
 
-    session: Session
+    listener: Listener
     seq: int
     recipient: str
     position: int
@@ -68,9 +68,9 @@ class Sending:
         self._room: asyncio.Event | None = None
         self._full_at = 0.0
 
-    async def take(self, session: Session, seq: int, send: Send, now_ms: int) -> None:
+    async def take(self, listener: Listener, seq: int, send: Send, now_ms: int) -> None:
         """Check one frame and put it into the next batch; returns when there is room for more."""
-        refused = self._refused(session, send, now_ms)
+        refused = self._refused(listener, send, now_ms)
         if refused is None:
             found = self._names.get(send.to)
             if found is None or found[1] <= now_ms:
@@ -79,17 +79,17 @@ class Sending:
             if recipient is None:
                 refused = _UNKNOWN
             else:
-                self._add(session, seq, recipient, send)
+                self._add(listener, seq, recipient, send)
         if refused is not None:
             if not self._is_running:
-                session.tell(seq, refused)
+                listener.tell(seq, refused)
                 return
             # Frames before it wait for their answers: this one does too.
-            self._frames.append(_Frame(session, seq, "", 0, refused))
+            self._frames.append(_Frame(listener, seq, "", 0, refused))
         if self._bytes > RELAY_BATCH_BYTES or len(self._frames) >= RELAY_BATCH_MESSAGES:
             await self._wait_for_room()
 
-    def _refused(self, session: Session, send: Send, now_ms: int) -> Refused | None:
+    def _refused(self, listener: Listener, send: Send, now_ms: int) -> Refused | None:
         if not send.ciphertext:
             return Refused("empty", "A message has at least one byte.")
         if len(send.ciphertext) > self._env.settings.relay_max_bytes:
@@ -98,7 +98,7 @@ class Sending:
         if len(send.client_id) > RELAY_CLIENT_ID_CHARS:
             most = RELAY_CLIENT_ID_CHARS
             return Refused("bad_frame", f"client_id has at most {most} characters.")
-        if not session.kept["spared"]:
+        if not listener.kept["spared"]:
             # All sockets of the account send from here, so counting here counts them all.
             wait, self._full_at = step_bucket(RELAY_SEND, self._full_at, now_ms / 1000)
             if wait:
@@ -113,15 +113,15 @@ class Sending:
         found = self._names[to] = (account_id, until)
         return found
 
-    def _add(self, session: Session, seq: int, recipient: str, send: Send) -> None:
+    def _add(self, listener: Listener, seq: int, recipient: str, send: Send) -> None:
         batch = self._batches.get(recipient)
         if batch is None:
             batch = self._batches[recipient] = _Bodies()
-        self._frames.append(_Frame(session, seq, recipient, len(batch.ids)))
+        self._frames.append(_Frame(listener, seq, recipient, len(batch.ids)))
         batch.ids.append(self._id_of(recipient, send.client_id))
         batch.bodies.append(send.ciphertext)
         self._bytes += len(send.ciphertext)
-        self._name = session.kept["name"]
+        self._name = listener.kept["name"]
         if not self._is_running:
             self._is_running = True
             self._start(self._run())
@@ -157,12 +157,12 @@ class Sending:
                     self._room = None
                 done = await asyncio.gather(*(self._hand_over(*one) for one in batches.items()))
                 outcomes = dict(zip(batches, done, strict=True))
-                answers: dict[Session, list[tuple[int, Event]]] = {}
-                for session, seq, recipient, position, refused in frames:
+                answers: dict[Listener, list[tuple[int, Event]]] = {}
+                for listener, seq, recipient, position, refused in frames:
                     answer = refused or outcomes[recipient][position]
-                    answers.setdefault(session, []).append((seq, answer))
-                for session, its in answers.items():
-                    session.tell_all(its)
+                    answers.setdefault(listener, []).append((seq, answer))
+                for listener, its in answers.items():
+                    listener.tell_all(its)
         finally:
             self._is_running = False
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from worker.relay import relay_pb2 as pb
-from worker.relay.model import (
+from worker.relay.inbox.model import (
     Ack,
     Acked,
     Action,
@@ -62,7 +62,7 @@ _EVENTS: Final[dict[type[Event], tuple[str, Callable[[Any], Any]]]] = {
 
 
 class ProtobufFrames:
-    """See `worker.relay.frames.Frames`."""
+    """See `worker.relay.inbox.frames.Frames`."""
 
     frame_type = bytes
 

@@ -5,17 +5,13 @@ Adding and removing needs a sign-in of the last minutes and proof of the new way
 looks equal (an address at two providers) links nothing (facts/seeds.md §3.2).
 """
 
-from typing import Any
-
-from worker.accounts import identity_store, key_proof, store
-from worker.accounts.answers import NO_STORE, granted
-from worker.accounts.identity_store import Way
-from worker.accounts.model import Members, fault, read_entry
-from worker.accounts.registration import chosen
-from worker.codec import iso_time
+from worker.accounts import key_proof, store
+from worker.accounts.doors.answers import NO_STORE, granted
+from worker.accounts.model import Members, Way, fault, read_entry
+from worker.accounts.sign_in import chosen
 from worker.env import Env
 from worker.errors import IdentityTaken, LastIdentity, NotFound, Unauthorized, Unprocessable
-from worker.identity.caller import Caller, pseudonym
+from worker.identity.caller import Caller
 from worker.identity.cookies import check_origin
 from worker.identity.sessions import SignIn, begin, end_all
 from worker.identity.sign_in_guard import guarded
@@ -25,17 +21,17 @@ from worker.web import Request, Response
 
 async def list_identities(request: Request, caller: Caller, env: Env) -> Response:
     """Answer the caller's ways in, the oldest first."""
-    rows = await identity_store.ways(env, caller.subject)
-    return Response.json({"items": [shown(env, row) for row in rows]}, headers=NO_STORE)
+    ways = await store.ways(env, caller.subject)
+    return Response.json({"items": [way.shown(env) for way in ways]}, headers=NO_STORE)
 
 
 async def remove(request: Request, caller: Caller, env: Env) -> Response:
     """Remove one of the caller's ways in, never the last; its other sessions end."""
-    rows = await identity_store.ways(env, caller.subject)
-    row = next((row for row in rows if _id(env, row) == request.params["id"]), None)
-    if row is None:
+    ways = await store.ways(env, caller.subject)
+    named = next((way for way in ways if way.id(env) == request.params["id"]), None)
+    if named is None:
         raise NotFound("You have no such way in.")
-    if not await identity_store.remove(env, caller.subject, row):
+    if not await store.remove(env, named):
         raise LastIdentity("Add another way in first.")
     await end_all(env, caller.subject, caller.session_id)
     return Response(None, 204, dict(NO_STORE))
@@ -82,7 +78,7 @@ async def sign_in(request: Request, caller: Caller, env: Env) -> Response:
     if entry.cookies:
         check_origin(request, env)
     async with guarded(env, request.remote, proof.user_hash):
-        held = await identity_store.find(env, proof.way)
+        held = await store.find_way(env, proof.way)
         key = key_proof.read_key(held.secret) if held is not None else b""
         judged = key_proof.Proof(proof.user_hash, key, proof.challenge_id, proof.signature)
         if not await key_proof.holds(env, judged) or held is None:
@@ -100,35 +96,9 @@ def _wrong() -> Unauthorized:
 
 
 async def _added(env: Env, caller: Caller, way: Way) -> Response:
-    await identity_store.add(env, caller.subject, way)
-    rows = await identity_store.ways(env, caller.subject)
+    await store.add(env, caller.subject, way)
     spelt = (way.kind, *way.spellings[0])
-    found = [row for row in rows if (row["kind"], row["issuer"], row["subject"]) == spelt]
+    held = await store.ways(env, caller.subject)
+    found = [one for one in held if (one.kind, one.issuer, one.subject) == spelt]
     # Removed again at this very moment: it was added all the same.
-    return Response.json(shown(env, found[0]) if found else {}, 201, NO_STORE)
-
-
-def shown(env: Env, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a way in as its owner sees it."""
-    return {
-        "id": _id(env, row),
-        "kind": row["kind"],
-        "hint": hint(row),
-        "created_at": iso_time(row["created_at"] / 1000),
-    }
-
-
-def hint(row: dict[str, Any]) -> str | None:
-    """Return what tells one way from another: of an address only the hash is kept, so nothing."""
-    if row["kind"] == "password":
-        return str(row["subject"])
-    if row["kind"] == "oidc":
-        return str(row["issuer"])
-    if row["kind"] == "pq_key":
-        return f"{row['subject'][:10]}…{row['subject'][-4:]}"
-    return None
-
-
-def _id(env: Env, row: dict[str, Any]) -> str:
-    """Return the name of a way in outside: neither its subject nor to be guessed from it."""
-    return pseudonym(env, "\0".join(("identity", row["kind"], row["issuer"], row["subject"])))
+    return Response.json(found[0].shown(env) if found else {}, 201, NO_STORE)

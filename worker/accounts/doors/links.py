@@ -1,7 +1,7 @@
 """The doors of magic links: ask for one, open it, link a mailbox (docs/accounts.md)."""
 
-from worker.accounts import identity_store, link_page, magic_link
-from worker.accounts.answers import NO_STORE, granted
+from worker.accounts import magic_link, store
+from worker.accounts.doors.answers import NO_STORE, granted
 from worker.accounts.magic_link import Link
 from worker.accounts.model import Fault, Members, fault
 from worker.env import Env
@@ -13,6 +13,12 @@ from worker.identity.sessions import SignIn, begin
 from worker.limits import MAGIC_LINK_SECONDS
 from worker.mail import sending as mailing
 from worker.web import Request, Response
+
+_PAGE = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">'
+    "<title>{title}</title></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>\n"
+)
 
 
 async def ask(request: Request, caller: Caller, env: Env) -> Response:
@@ -57,8 +63,8 @@ async def verify(request: Request, caller: Caller, env: Env) -> Response:
             return await _link(request, env, link)
         return await _sign_in(request, env, link)
     except Problem as problem:
-        if link_page.wanted(request):
-            return link_page.refused(problem)
+        if _wants_page(request):
+            return _refused(problem)
         raise
 
 
@@ -70,7 +76,7 @@ async def verify_for_session(request: Request, caller: Caller, env: Env) -> Resp
     link = magic_link.unseal(env, token)
     if (link.account_id, link.session_id) != (caller.subject, caller.session_id):
         raise magic_link.invalid()
-    await identity_store.add(env, caller.subject, await magic_link.use(env, link))
+    await store.add(env, caller.subject, await magic_link.use(env, link))
     return Response(None, 204, dict(NO_STORE))
 
 
@@ -108,7 +114,7 @@ def _refuse_fetching_ahead(request: Request) -> None:
 
 async def _sign_in(request: Request, env: Env, link: Link) -> Response:
     way = await magic_link.use(env, link)
-    held = await identity_store.account_for(env, way)
+    held = await store.account_for(env, way)
     grant = await begin(env, SignIn(held.account_id, way.kind, secret=held.secret))
     answer = granted(env, grant, in_cookies=True)
     text = "You can close this page and go on where you asked for the link."
@@ -116,9 +122,9 @@ async def _sign_in(request: Request, env: Env, link: Link) -> Response:
 
 
 async def _link(request: Request, env: Env, link: Link) -> Response:
-    if not await identity_store.session_holds(env, link.account_id, link.session_id):
+    if not await store.session_holds(env, link.account_id, link.session_id):
         raise magic_link.invalid()
-    await identity_store.add(env, link.account_id, await magic_link.use(env, link))
+    await store.add(env, link.account_id, await magic_link.use(env, link))
     answer = Response.json({"linked": "email"}, headers=NO_STORE)
     text = "From now on you can sign in by e-mail, too."
     return _gone_on(request, link, answer, "The mailbox is linked", text)
@@ -129,7 +135,29 @@ def _gone_on(request: Request, link: Link, answer: Response, title: str, text: s
     fields = answer.cookies
     if link.next_path:
         answer = Response(None, 303, {"Location": link.next_path, **NO_STORE})
-    elif link_page.wanted(request):
-        answer = link_page.page(title, text)
+    elif _wants_page(request):
+        answer = _page(title, text)
     answer.cookies = fields
+    return answer
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a person waits for *request*, not a program."""
+    return "text/html" in (request.headers.get("accept") or "")
+
+
+def _page(title: str, text: str, status: int = 200) -> Response:
+    """
+    Return a page: a heading and a sentence; *title* and *text* are ours and need no escapes.
+
+    No script, style or image: the policy of all answers holds (`worker.wire.safe_headers`).
+    """
+    headers = {"Content-Type": "text/html; charset=utf-8", **NO_STORE}
+    return Response(_PAGE.format(title=title, text=text).encode(), status, headers)
+
+
+def _refused(problem: Problem) -> Response:
+    """Return *problem* as a page."""
+    answer = _page(problem.title, problem.detail, problem.status)
+    answer.headers |= problem.headers
     return answer

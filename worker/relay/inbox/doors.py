@@ -5,7 +5,7 @@ from worker.errors import UpgradeRequired
 from worker.identity.caller import Caller
 from worker.identity.usernames import username_of
 from worker.limiter.counting import spared
-from worker.relay.frames import JSON, chosen
+from worker.relay.inbox.frames import JSON, chosen
 from worker.web import Request, Response
 
 

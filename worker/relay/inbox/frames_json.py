@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from worker.relay.model import (
+from worker.relay.inbox.model import (
     Ack,
     Acked,
     Action,
@@ -97,7 +97,7 @@ _EVENTS: Final[dict[type[Event], str]] = {
 
 
 class JsonFrames:
-    """See `worker.relay.frames.Frames`."""
+    """See `worker.relay.inbox.frames.Frames`."""
 
     frame_type = str
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from worker.env import Tools
 from worker.errors import BadRequest
 from worker.limits import ERRORS_IN_ANSWER, PREKEYS_PER_CALL
-from worker.xeddsa import KEY_BYTES, SIGNATURE_BYTES, is_usable, verify
+from worker.relay.keys.xeddsa import KEY_BYTES, SIGNATURE_BYTES, is_usable, verify
 
 T = TypeVar("T")
 

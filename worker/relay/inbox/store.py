@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from durable.contract import ObjectStorage
 from worker.limits import RELAY_INBOX_MESSAGES, RELAY_KEEP_MS, RELAY_REMEMBER_MS, RELAY_REMEMBERED
-from worker.relay.model import (
+from worker.relay.inbox.model import (
     ID_BYTES,
     Delivery,
     IdentityChanged,

@@ -18,8 +18,17 @@ from worker.limits import (
     RELAY_HOLD_MS,
     RELAY_REMEMBER_MS,
 )
-from worker.relay.inbox_store import REPEATABLE, InboxStore
-from worker.relay.model import (
+from worker.relay.inbox.listeners import (
+    ACCOUNT_GONE,
+    IDENTITY_CHANGED,
+    SESSION_ENDED,
+    TOKEN_EXPIRED,
+    TOO_LARGE,
+    WRONG_TYPE,
+    Listener,
+    Listeners,
+)
+from worker.relay.inbox.model import (
     ID_BYTES,
     Delivery,
     FrameError,
@@ -29,18 +38,9 @@ from worker.relay.model import (
     Refused,
     Send,
 )
-from worker.relay.reading import PATIENCE, Reading
-from worker.relay.sending import Sending
-from worker.relay.session import (
-    ACCOUNT_GONE,
-    IDENTITY_CHANGED,
-    SESSION_ENDED,
-    TOKEN_EXPIRED,
-    TOO_LARGE,
-    WRONG_TYPE,
-    Session,
-)
-from worker.relay.sessions import Sessions
+from worker.relay.inbox.reading import PATIENCE, Reading
+from worker.relay.inbox.sending import Sending
+from worker.relay.inbox.store import REPEATABLE, InboxStore
 from worker.web import Request, Response
 
 # Bytes of a frame beside its ciphertext, which JSON makes a third longer.
@@ -55,7 +55,7 @@ class Inbox(DurableObject):
     def __init__(self, ctx: ObjectContext, env: Env) -> None:
         super().__init__(ctx, env)
         self._store = InboxStore(ctx.storage, env.now_ms())
-        self._sessions = Sessions(ctx, env)
+        self._listeners = Listeners(ctx, env)
         self._sending = Sending(env, ctx.id.name or "", ctx.wait_until)
         self._reading = Reading(env, self._store, self._go_on)
         self._frame_bytes = env.settings.relay_max_bytes * 4 // 3 + _FRAME_OVERHEAD
@@ -84,9 +84,9 @@ class Inbox(DurableObject):
             "sub": False,
             "cursor": 0,
         }
-        session = Session(server, kept)
-        session.keep()
-        self._sessions.add(session)
+        listener = Listener(server, kept)
+        listener.keep()
+        self._listeners.add(listener)
         if not kept["timer"]:
             await self._ring_by(until_ms)
         return Response.websocket(
@@ -95,44 +95,44 @@ class Inbox(DurableObject):
 
     async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
         """Take one frame."""
-        session = self._sessions.get(ws)
-        if session is None:
+        listener = self._listeners.get(ws)
+        if listener is None:
             return  # it was ended, and what it had sent before that is of no use
         now_ms = self.env.now_ms()
-        if self._sessions.is_check_due(session, now_ms):
-            await self._sessions.check(now_ms)
-        if session.is_flooded:
-            await self._reading.until_room(session)
-        if not session.is_open:
+        if self._listeners.is_check_due(listener, now_ms):
+            await self._listeners.check(now_ms)
+        if listener.is_flooded:
+            await self._reading.until_room(listener)
+        if not listener.is_open:
             return
-        if not isinstance(message, session.frames.frame_type):
-            self._sessions.end(session, WRONG_TYPE, "Protobuf is sent as binary, JSON as text.")
+        if not isinstance(message, listener.frames.frame_type):
+            self._listeners.end(listener, WRONG_TYPE, "Protobuf is sent as binary, JSON as text.")
         elif len(message) > self._frame_bytes:
-            self._sessions.end(session, TOO_LARGE, "The frame is too large.")
+            self._listeners.end(listener, TOO_LARGE, "The frame is too large.")
         else:
-            await self._take(session, message, now_ms)
+            await self._take(listener, message, now_ms)
 
-    async def _take(self, session: Session, frame: str | bytes, now_ms: int) -> None:
+    async def _take(self, listener: Listener, frame: str | bytes, now_ms: int) -> None:
         seq = 0
         try:
-            seq, action = session.frames.decode(frame)
+            seq, action = listener.frames.decode(frame)
             if type(action) is Send:
-                await self._sending.take(session, seq, action, now_ms)
+                await self._sending.take(listener, seq, action, now_ms)
             else:
-                await self._reading.take(session, seq, action)
+                await self._reading.take(listener, seq, action)
         except FrameError as refused:
-            session.tell(refused.seq, Refused(refused.code, refused.detail))
+            listener.tell(refused.seq, Refused(refused.code, refused.detail))
         except Exception as error:
             self.env.log.error("relay_frame_failed", error)
-            session.tell(seq, Refused("unavailable", "It did not work; try again.", 1000))
+            listener.tell(seq, Refused("unavailable", "It did not work; try again.", 1000))
 
     async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
         """Forget the socket; what it had not taken stays for the next."""
-        self._sessions.drop(ws)
+        self._listeners.drop(ws)
 
     async def web_socket_error(self, ws: Any, error: Exception) -> None:
         """Forget the socket."""
-        self._sessions.drop(ws)
+        self._listeners.drop(ws)
 
     # -- what others put in ----------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Inbox(DurableObject):
         had been accepted before. When it returns, they are durable.
         """
         now_ms = self.env.now_ms()
-        await self._sessions.check(now_ms)
+        await self._listeners.check(now_ms)
         known: list[tuple[int, int]] = []
         fresh: dict[bytes, Delivery] = {}
         for position, body in enumerate(bodies):
@@ -173,7 +173,7 @@ class Inbox(DurableObject):
             return
         self._store.expire(now_ms)
         added = self._store.add(events)
-        self._sessions.push(added, self._store)
+        self._listeners.push(added, self._store)
         self._go_on()
         await self._ring_by(now_ms + RELAY_REMEMBER_MS)
 
@@ -183,7 +183,7 @@ class Inbox(DurableObject):
 
         For a moment only: who does not read must not stop those who write.
         """
-        while len(self._store) > RELAY_CROWDED and self._sessions.are_listening:
+        while len(self._store) > RELAY_CROWDED and self._listeners.are_listening:
             if not 0 <= self.env.now_ms() - since_ms < RELAY_HOLD_MS:
                 return
             await self.env.tools.pause(PATIENCE / 4)
@@ -192,7 +192,7 @@ class Inbox(DurableObject):
 
     def _go_on(self) -> None:
         """Let deliveries go on beside the events, if there are any and they do not already."""
-        if not self._is_delivering and self._sessions.are_listening:
+        if not self._is_delivering and self._listeners.are_listening:
             self._is_delivering = True
             self.ctx.wait_until(self._deliver())
 
@@ -202,10 +202,10 @@ class Inbox(DurableObject):
             while is_left:
                 # A turn of the loop at least: what was just stored and sent is let out by then.
                 await self.env.tools.pause(0 if is_done else PATIENCE)
-                is_left, is_done = self._sessions.step(self._store)
+                is_left, is_done = self._listeners.step(self._store)
         finally:
             self._is_delivering = False
-        self._sessions.keep_places()
+        self._listeners.keep_places()
 
     # -- the clock ---------------------------------------------------------------------------------
 
@@ -221,13 +221,13 @@ class Inbox(DurableObject):
         """Remove what is too old; when nothing is left, leave nothing."""
         now_ms = self.env.now_ms()
         self._alarm_ms = None
-        await self._sessions.check(now_ms)
+        await self._listeners.check(now_ms)
         self._store.expire(now_ms)
         self._store.forget(now_ms)
         if self._store.is_empty:
             await self.ctx.storage.delete_all()
             self._store.emptied()
-        due = [self._store.due_ms(), self._sessions.next_end_ms()]
+        due = [self._store.due_ms(), self._listeners.next_end_ms()]
         if times := [one for one in due if one is not None]:
             await self._ring_by(max(min(times), now_ms + 1000))
 
@@ -235,7 +235,7 @@ class Inbox(DurableObject):
 
     async def keys_low(self, left: int) -> None:
         """Tell open sockets that *left* one-time prekeys are left; nothing is kept of it."""
-        if not len(self._sessions):
+        if not len(self._listeners):
             return
         if self._keys_left is None:
             self.ctx.wait_until(self._hint())
@@ -244,8 +244,8 @@ class Inbox(DurableObject):
     async def _hint(self) -> None:
         await self.env.tools.pause(RELAY_HINT_SECONDS)
         left, self._keys_left = self._keys_left, None
-        for session in self._sessions:
-            session.tell(0, KeysLow(left or 0))
+        for listener in self._listeners:
+            listener.tell(0, KeysLow(left or 0))
 
     async def identity_changed(
         self, username: str, keep_session: str = "", changed_ms: int = 0
@@ -260,7 +260,7 @@ class Inbox(DurableObject):
         senders, before = self._store.senders(upto), len(self._store)
         self._store.remove_upto(upto)
         dropped = before - len(self._store)
-        self._sessions.end_all(IDENTITY_CHANGED, "There is a new identity key.", keep_session)
+        self._listeners.end_all(IDENTITY_CHANGED, "There is a new identity key.", keep_session)
         for sender in senders:
             try:
                 inbox = self.env.inbox.get_by_name(sender)
@@ -271,9 +271,9 @@ class Inbox(DurableObject):
 
     async def session_ended(self, session_id: str) -> None:
         """End the sockets of a session at once."""
-        for session in self._sessions:
-            if session.kept["sid"] == session_id:
-                self._sessions.end(session, SESSION_ENDED, "The session has ended.")
+        for listener in self._listeners:
+            if listener.kept["sid"] == session_id:
+                self._listeners.end(listener, SESSION_ENDED, "The session has ended.")
 
     async def export(self, after: int = 0) -> list[dict[str, Any]]:
         """Return a page of what waits behind the place *after*, for the account's own export."""
@@ -282,7 +282,7 @@ class Inbox(DurableObject):
 
     async def erase(self) -> None:
         """Remove everything and end the sockets: the account goes."""
-        self._sessions.end_all(ACCOUNT_GONE, "The account was deleted.")
+        self._listeners.end_all(ACCOUNT_GONE, "The account was deleted.")
         await self.ctx.storage.delete_all()
         self._store.emptied()
         self._alarm_ms = None

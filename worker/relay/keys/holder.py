@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.codec import iso_time
 from worker.env import Env
-from worker.relay.key_store import KeyStore
+from worker.relay.keys.store import KeyStore
 
 
 class KeysHolder:

@@ -1,19 +1,23 @@
 """
-BackupRepository: the slots in D1. Every step is one statement, so that D1 decides every race.
+All SQL of the slice and the names of its objects: slots and attachments in D1, blobs in R2.
 
+Every step of a slot is one statement, so that D1 decides every race.
 An upload is: `reserve` (nobody else begins), the blob goes to a fresh key, `commit` (only if the
 reservation still stands). A reservation without a sign of life is taken over; whoever lost it fails
 at `commit`, and never overwrites (facts/seeds.md X15).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
 from worker.limits import ATTACHMENT_SECONDS, BACKUP_SILENCE_SECONDS
+
+SLOT_PREFIX: Final = "backups/"
+ATTACHMENT_PREFIX: Final = "attachments/"
 
 _SLOT = "SELECT * FROM backups WHERE account_id = ?"
 # The row of a slot that was never used is made here; a SELECT lets the condition decide that too.
@@ -50,11 +54,26 @@ UPDATE attachments SET expires_at =
 WHERE account_id = ?1
     AND EXISTS (SELECT 1 FROM backups WHERE account_id = ?1 AND object_key IS ?2)
 """
-_FORGET = "DELETE FROM backups WHERE account_id = ?"
+_FORGET_SLOT = "DELETE FROM backups WHERE account_id = ?"
 _NAMED = """
 SELECT object_key, pending_key FROM backups
 WHERE account_id IN (SELECT value FROM json_each(?))
 """
+_FIND = "SELECT object_key, size FROM attachments WHERE id = ?1 AND ifnull(expires_at, ?2) >= ?2"
+_ADD = """
+INSERT INTO attachments (id, account_id, object_key, size, created_at, expires_at)
+SELECT ?1, id, ?3, ?4, ?5, ?6 FROM accounts WHERE id = ?2
+"""
+_REMOVE = "DELETE FROM attachments WHERE id = ? AND account_id = ? RETURNING object_key"
+_LIST = """
+SELECT id, size, created_at, expires_at FROM attachments WHERE account_id = ? ORDER BY created_at
+"""
+_FORGET_ATTACHMENTS = "DELETE FROM attachments WHERE account_id = ?"
+_EXPIRED = """
+DELETE FROM attachments WHERE id IN (SELECT id FROM attachments WHERE expires_at < ? LIMIT 500)
+RETURNING object_key
+"""
+_KNOWN = "SELECT object_key FROM attachments WHERE id IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +96,7 @@ class Slot:
     updated_at: int
 
 
-class BackupRepository:
+class SlotStore:
     """The slots of one deployment."""
 
     def __init__(self, env: Env) -> None:
@@ -137,7 +156,7 @@ class BackupRepository:
 
     async def forget(self, account_id: str) -> None:
         """Remove the slot with all that is known of it; an upload under way then fails."""
-        await self._db.prepare(_FORGET).bind(account_id).run()
+        await self._db.prepare(_FORGET_SLOT).bind(account_id).run()
 
     async def named(self, account_ids: Sequence[str]) -> set[str]:
         """Return the keys of those accounts' blobs that count or are being written."""
@@ -152,3 +171,50 @@ class BackupRepository:
     def _keep(self, account_id: str, object_key: str | None, keeps: Sequence[str]) -> D1Statement:
         ends = self._env.now_ms() + ATTACHMENT_SECONDS * 1000
         return self._db.prepare(_KEEP).bind(account_id, object_key, json.dumps(keeps), ends)
+
+
+class AttachmentStore:
+    """The rows of attachments."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._db = env.db
+
+    async def find(self, attachment_id: str) -> dict[str, Any] | None:
+        """Return object_key and size of an attachment that has not expired."""
+        find = self._db.prepare(_FIND).bind(attachment_id, self._env.now_ms())
+        row: dict[str, Any] | None = await find.first()
+        return row
+
+    async def add(self, account_id: str, attachment_id: str, key: str, size: int) -> int | None:
+        """Make the row; return when it expires (epoch ms), or None when the account is gone."""
+        now_ms = self._env.now_ms()
+        ends = now_ms + ATTACHMENT_SECONDS * 1000
+        values = (attachment_id, account_id, key, size, now_ms, ends)
+        done = await self._db.prepare(_ADD).bind(*values).run()
+        return ends if done.meta.changes == 1 else None
+
+    async def remove(self, account_id: str, attachment_id: str) -> str | None:
+        """Remove a row of the account; return the key of its object, None when there is none."""
+        remove = self._db.prepare(_REMOVE).bind(attachment_id, account_id)
+        key: str | None = await remove.first("object_key")
+        return key
+
+    async def of(self, account_id: str) -> list[dict[str, Any]]:
+        """Return id, size, created_at and expires_at of an account's attachments."""
+        return (await self._db.prepare(_LIST).bind(account_id).all()).results
+
+    async def forget(self, account_id: str) -> None:
+        """Remove the rows of an account."""
+        await self._db.prepare(_FORGET_ATTACHMENTS).bind(account_id).run()
+
+    async def expire(self) -> list[str]:
+        """Remove some rows that have expired; return the keys of their objects."""
+        rows = (await self._db.prepare(_EXPIRED).bind(self._env.now_ms()).all()).results
+        return [row["object_key"] for row in rows]
+
+    async def named(self, attachment_ids: Iterable[str]) -> set[str]:
+        """Return the keys of the objects that these attachments have."""
+        ids = json.dumps(list(attachment_ids))
+        rows = (await self._db.prepare(_KNOWN).bind(ids).all()).results
+        return {row["object_key"] for row in rows}

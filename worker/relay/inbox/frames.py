@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from worker.relay.frames_json import JsonFrames
-from worker.relay.model import Action, Delivery, Event
+from worker.relay.inbox.frames_json import JsonFrames
+from worker.relay.inbox.model import Action, Delivery, Event
 
 PROTOBUF_PROTOCOL: Final = "edgekeep.relay.v1"
 JSON_PROTOCOL: Final = "edgekeep.relay.v1.json"
@@ -37,7 +37,7 @@ _PROTOBUF: list[Frames] = []
 def protobuf() -> Frames:
     """Return the Protobuf encoding; its package is loaded now, because a host may never need it."""
     if not _PROTOBUF:
-        from worker.relay.frames_protobuf import ProtobufFrames
+        from worker.relay.inbox.frames_protobuf import ProtobufFrames
 
         _PROTOBUF.append(ProtobufFrames())
     return _PROTOBUF[0]

@@ -1,0 +1,1 @@
+"""The doors of accounts, a file for each subject."""
