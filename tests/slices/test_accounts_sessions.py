@@ -9,7 +9,7 @@ import jwt
 from tests.support.accounts import Person, bearer, later, post, sign_in, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
-from worker.accounts.doors.passwords import purge
+from worker.accounts.doors.sessions import purge
 from worker.identity.sessions import living
 
 
