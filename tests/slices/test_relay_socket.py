@@ -236,7 +236,7 @@ async def test_a_socket_ends_with_its_session(host: RunningHost, ada: User, bob:
     await peer.subscribe()
     host.env.access.ended([bob.session_id], host.env.tools.now())
     inbox = host.opened.actors._class("Inbox").cells[host.env.inbox.id_from_name(bob.id).hex]
-    inbox.instance.actor._sessions._checked_ms = 0
+    inbox.instance.actor._listeners._checked_ms = 0
     await (await ada.socket()).send("bob", b"kept")
     assert await peer.closed() == 4403
 
