@@ -213,7 +213,9 @@ async def test_a_new_identity_key_drops_the_queue_and_tells_senders(
     await fill(ada, "bob", 3)
     mine, other = await bob.socket(), await bob.socket()
     second = await user(host, "bob_elsewhere")
-    cell(bob).instance.actor._listeners.get(cell(bob).hub.sockets(None)[1]).kept["sid"] = "elsewhere"
+    cell(bob).instance.actor._listeners.get(cell(bob).hub.sockets(None)[1]).kept["sid"] = (
+        "elsewhere"
+    )
     assert second.id != bob.id
     inbox = host.env.inbox.get_by_name(bob.id)
     assert await inbox.call("identity_changed", "bob", "elsewhere") == 3
