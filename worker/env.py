@@ -5,8 +5,8 @@ Nothing in the core reaches for a clock, dice, disk or network of its own; it as
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Protocol, get_type_hints
 
 from d1_schema.contract import D1Database
 from durable.contract import ObjectNamespace
@@ -56,20 +56,21 @@ class Tools(Protocol):
 
 @dataclass(slots=True)
 class Env:
-    """The bindings of wrangler_compat.toml under their own names in lower case, and the tools."""
+    """The tools, and the bindings of wrangler_compat.toml under their own names in lower case."""
 
     settings: Settings
     log: Log
     tools: Tools
-    profiles_kv: KVNamespace
-    import_report_kv: KVNamespace
-    idempotency_kv: KVNamespace
-    db: D1Database
-    blobs: R2Bucket
     request_id: Callable[[], str]
     access: Access
     limiter: Limiter
-    # Actors are bound after the bag exists, because each actor receives the bag.
+    # A binding is a field here and an entry there; entries put it in once the bag exists, because
+    # each actor receives the bag. The type says which kind it is.
+    profiles_kv: KVNamespace = field(init=False)
+    import_report_kv: KVNamespace = field(init=False)
+    idempotency_kv: KVNamespace = field(init=False)
+    db: D1Database = field(init=False)
+    blobs: R2Bucket = field(init=False)
     import_room: ObjectNamespace = field(init=False)
     idempotency_box: ObjectNamespace = field(init=False)
     rate_limiter: ObjectNamespace = field(init=False)
@@ -78,3 +79,12 @@ class Env:
     def now_ms(self) -> int:
         """Return the time as whole milliseconds since the epoch."""
         return int(self.tools.now() * 1000)
+
+
+def declared_bindings() -> dict[str, type]:
+    """Return the bindings that `Env` declares: name in the configuration -> contract."""
+    kinds = get_type_hints(Env)
+    return {slot.name.upper(): kinds[slot.name] for slot in fields(Env) if not slot.init}
+
+
+BINDINGS: Final = declared_bindings()

@@ -5,12 +5,10 @@ SQLite arbitrates between processes, so they work beside a running host.
 """
 
 import contextlib
-import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scripts.cli.outcome import PARTLY, REFUSED, CliError
 from scripts.cli.place import Place
@@ -28,43 +26,24 @@ async def operator_env(place: Place) -> AsyncIterator["Env"]:
 
     Its other bindings are not there: two processes cannot both have actors.
     """
-    from d1_schema.migrate import apply_migrations
-    from worker.entry.host_tools import HostTools, RequestIds
-    from worker.entry.native_crypto import NativeCrypto
+    from d1_schema.contract import D1Database
+    from worker.entry.host_tools import HostTools
+    from worker.entry.open_env import bag, bind_stores
     from worker.entry.stores import Stores
-    from worker.env import Env
-    from worker.identity.access import LONGEST_MINUTES, Access
-    from worker.limiter.counting import ProcessLimiter
-    from worker.log import Log
 
     # Readable by nobody else, as a host makes it: people's data lies here.
     place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = place.settings
     tools = HostTools()
-    crypto = tools.crypto = NativeCrypto(settings, os.urandom)
-    stores = Stores(place.config, place.state, place.variables, time.time, os.urandom)
-    [bound] = [row for row in place.config.d1 if row.binding == "DB"]
-    labels = {"app": place.config.name, "env": settings.environment, "platform": "cli"}
-    absent = cast(Any, None)
+    tools.settle(settings, place.state)
+    stores = Stores(place.config, place.state, place.variables, tools.now, tools.random_bytes)
+    env = bag(place.config.name, "cli", settings, tools, _to_stderr)
     async with contextlib.AsyncExitStack() as exits:
-        exits.callback(crypto.close)
-        db = await stores.database("DB")
-        exits.push_async_callback(db.close)
-        await apply_migrations(db, bound.migrations_dir, bound.migrations_table)
-        exits.push_async_callback(tools.finish)
-        yield Env(
-            settings=settings,
-            log=Log(_to_stderr, time.time, labels),
-            tools=tools,
-            profiles_kv=absent,
-            import_report_kv=absent,
-            idempotency_kv=absent,
-            db=db,
-            blobs=absent,
-            request_id=RequestIds(),
-            access=Access(settings.signing_keys, LONGEST_MINUTES),
-            limiter=ProcessLimiter(tools.now),
-        )
+        exits.callback(tools.crypto.close)
+        exits.callback(env.log.flush)
+        await bind_stores(env, stores, exits, only=D1Database)
+        exits.push_async_callback(tools.close)
+        yield env
 
 
 async def account_of(env: "Env", typed: str) -> str:

@@ -15,15 +15,12 @@ from typing import Any
 
 from scripts.edge.wrangler_config import SOURCES
 from tests.edge.bundle import as_modules, built
-from tests.edge.workerd import Workerd, install, running
-from tests.support.running_host import SECRETS
+from tests.edge.workerd import Workerd, declared_stores, install, running
+from tests.support.running_host import ROOT, SECRETS
+from worker.entry.config import load_config
 
 FOLDER = Path(__file__).parent / "node_current"
 _BUNDLES = ("pyodide-capnp-bin.edgeworker.net", 443)
-_ROOM = {"className": "ImportRoom", "useSQLite": True}
-_BOX = {"className": "IdempotencyBox", "useSQLite": True}
-_LIMITER = {"className": "RateLimiter", "useSQLite": True}
-_INBOX = {"className": "Inbox", "useSQLite": True}
 
 
 @cache
@@ -51,14 +48,10 @@ def options() -> dict[str, Any]:
         "compatibilityFlags": flags,
         "modules": as_modules(files),
         "bindings": {**SECRETS, "PROFILE_STORE": "kv"},
-        "kvNamespaces": ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"],
-        "d1Databases": ["DB"],
-        "r2Buckets": ["BLOBS"],
+        **declared_stores(),
         "durableObjects": {
-            "IMPORT_ROOM": _ROOM,
-            "IDEMPOTENCY_BOX": _BOX,
-            "RATE_LIMITER": _LIMITER,
-            "INBOX": _INBOX,
+            binding: {"className": class_name, "useSQLite": True}
+            for binding, class_name in load_config(ROOT / "wrangler_compat.toml").actors.items()
         },
     }
 

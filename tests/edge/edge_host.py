@@ -4,6 +4,7 @@ import time
 
 from aiohttp import ClientSession
 
+from tests.support.clock import Clock
 from tests.support.running_host import SECRETS, RunningHost
 from worker.identity.tokens import issue
 from worker.settings import Settings
@@ -16,6 +17,7 @@ class EdgeHost(RunningHost):
         self.url = url
         self.session = session
         self.log = []
+        self.clock = Clock()
         self.settings = Settings.load(SECRETS)
 
     def token(self, *scopes: str, subject: str = "tester") -> str:

@@ -23,7 +23,7 @@ from r2.objects import R2Object, R2ObjectBody, R2Objects, R2UploadedPart
 from r2.ranges import RangeRequest
 from r2.streams import BodyStream, IncomingBody, MemorySource
 from tests.edge.inside.door import SentBody, SentObject
-from tests.edge.workerd import Workerd
+from tests.edge.workerd import Workerd, declared_stores
 
 
 class _Remote:
@@ -203,7 +203,7 @@ async def _read(body: IncomingBody) -> SentBody:
 
 async def empty(workerd: Workerd, db: D1Database) -> None:
     """Empty what the Worker keeps: its KV namespaces and its tables."""
-    for binding in ("PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"):
+    for binding in declared_stores()["kvNamespaces"]:
         kv = RemoteNamespace(workerd, time.time, binding)
         while keys := (await kv.list()).keys:
             await asyncio.gather(*(kv.delete(key.name) for key in keys))

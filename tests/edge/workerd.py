@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kv.contract import KVError
+from d1_schema.contract import D1Database
+from kv.contract import KVError, KVNamespace
+from r2.contract import R2Bucket
 from tests.edge.bundle import as_modules, bundle_for_tests
+from worker.env import BINDINGS
 
 NODE_FOLDER = Path(__file__).parent / "node"
 _SERVE = "serve.mjs"
 # The newest date and the flag that the offline runtime knows (facts/components.md).
 _COMPATIBILITY = {"compatibilityDate": "2024-10-01", "compatibilityFlags": ["python_workers"]}
-_NAMESPACES = ["PROFILES_KV", "IMPORT_REPORT_KV", "IDEMPOTENCY_KV"]
+# Miniflare's options for the stores of each kind.
+_OPTIONS = {KVNamespace: "kvNamespaces", D1Database: "d1Databases", R2Bucket: "r2Buckets"}
 
 
 @dataclass
@@ -74,17 +78,23 @@ def worker_options(variables: Mapping[str, str], stores: int) -> dict[str, Any]:
         **_COMPATIBILITY,
         "modules": as_modules(bundle_for_tests()),
         "bindings": dict(variables),
-        "kvNamespaces": [*_NAMESPACES, *spare["kvNamespaces"]],
-        "d1Databases": ["DB", *spare["d1Databases"]],
-        "r2Buckets": ["BLOBS", *spare["r2Buckets"]],
+        **{option: names + spare[option] for option, names in declared_stores().items()},
+    }
+
+
+def declared_stores() -> dict[str, list[str]]:
+    """Return Miniflare's options for the stores that `Env` declares."""
+    return {
+        option: [name for name, kind in BINDINGS.items() if kind is contract]
+        for contract, option in _OPTIONS.items()
     }
 
 
 def spare_stores(count: int) -> dict[str, list[str]]:
     """Return Miniflare's options for *count* stores of each kind, for `Workerd.fresh`."""
-    kinds = {"kvNamespaces": "KV", "d1Databases": "D1", "r2Buckets": "R2"}
     return {
-        option: [f"{kind}_{number}" for number in range(count)] for option, kind in kinds.items()
+        option: [f"{option[:2].upper()}_{number}" for number in range(count)]
+        for option in _OPTIONS.values()
     }
 
 

@@ -95,23 +95,23 @@ async def test_a_clock_that_jumps_brings_no_ended_session_back(
 ) -> None:
     """Set back while a session ends, then right again: it stays ended, here and elsewhere."""
     person = await sign_up(host)
-    now = host.env.tools.now
+    now = host.env.tools.now()
     if jump < 0:
+        host.clock.forward(jump)
         # From here the token of the future is a stranger's, so an operator ends the session.
-        host.env.tools.now = lambda: now() + jump  # type: ignore[method-assign]
         assert await store.disable(host.env, person.grant["account_id"])
         await store.enable(host.env, person.grant["account_id"])
     else:
         await sign_out(person)
-        later(host, jump)
+        host.clock.forward(jump)
         await host.get("/api/auth/session", headers=person.bearer)
-    host.env.tools.now = now  # type: ignore[method-assign]
+    host.clock.ahead = 0
     for seconds in (0, 10, 600):
-        host.env.tools.now = lambda seconds=seconds: now() + seconds  # type: ignore[method-assign,misc]
-        assert not await person.is_in()
-        elsewhere = Access(host.env.settings.signing_keys, LONGEST_MINUTES)
-        at = now() + seconds
-        assert await elsewhere.is_revoked(person.grant["session_id"], host.env.db, at)
+        with host.clock.moved(seconds):
+            assert not await person.is_in()
+            elsewhere = Access(host.env.settings.signing_keys, LONGEST_MINUTES)
+            at = now + seconds
+            assert await elsewhere.is_revoked(person.grant["session_id"], host.env.db, at)
 
 
 async def test_a_shorter_life_of_tokens_brings_no_ended_session_back(tmp_path: Path) -> None:

@@ -41,6 +41,19 @@ def cell(one: User) -> Any:
     return host.opened.actors._class("Inbox").cells[host.env.inbox.id_from_name(one.id).hex]
 
 
+def alarm_of(one: User) -> Any:
+    """Return when the alarm of somebody's inbox is due; None without one, and for an empty one."""
+    found = one.host.opened.actors.look("Inbox", one.host.env.inbox.id_from_name(one.id).hex)
+    return None if found is None else found.alarm
+
+
+async def ring(host: RunningHost) -> None:
+    """Let what is due ring, and wait until it has."""
+    await host.opened.actors.tick()
+    while host.opened.actors.alarm_clock.ringing:
+        await asyncio.sleep(0.001)
+
+
 async def fill(sender: User, to: str, count: int, size: int = 10) -> None:
     """Send *count* numbered messages of at least *size* bytes."""
     peer = await sender.socket()
@@ -95,27 +108,22 @@ async def test_the_first_delivered_of_1005_is_the_sixth(ada: User, bob: User) ->
 
 async def test_after_thirty_days_messages_are_gone(ada: User, bob: User) -> None:
     """At the next look, and by the alarm without one; younger ones stay."""
-    host, real = ada.host, ada.host.env.tools.now
+    host, inbox = ada.host, ada.host.env.inbox.get_by_name(bob.id)
     await fill(ada, "bob", 3)
-    later = 29 * DAY_MS / 1000
-    host.env.tools.now = lambda: real() + later  # type: ignore[method-assign]
-    cell(bob)._class.clock = host.env.tools.now
-    await host.env.inbox.get_by_name(bob.id).call(
-        "deliver", ada.id, "ada", b"\x01" * 16, [b"younger"]
-    )
-    assert len(await host.env.inbox.get_by_name(bob.id).call("export")) == 4
-    later = 31 * DAY_MS / 1000
-    inbox = cell(bob).instance.actor
-    await inbox.alarm(None)
-    [left] = await host.env.inbox.get_by_name(bob.id).call("export")
+    host.clock.forward(29 * DAY_MS / 1000)
+    await inbox.call("deliver", ada.id, "ada", b"\x01" * 16, [b"younger"])
+    assert len(await inbox.call("export")) == 4
+    host.clock.forward(2 * DAY_MS / 1000)
+    await ring(host)
+    [left] = await inbox.call("export")
     assert left["ciphertext"] == b"younger"
-    assert await inbox.ctx.storage.get_alarm() is not None
-    later = 61 * DAY_MS / 1000
-    await inbox.alarm(None)
-    assert await host.env.inbox.get_by_name(bob.id).call("export") == []
-    await inbox.alarm(None)
-    assert await inbox.ctx.storage.get_alarm() is None
-    host.env.tools.now = real  # type: ignore[method-assign]
+    assert alarm_of(bob) is not None
+    host.clock.forward(30 * DAY_MS / 1000)
+    await ring(host)
+    assert await inbox.call("export") == []
+    host.clock.forward(DAY_MS / 1000)
+    await ring(host)
+    assert alarm_of(bob) is None
 
 
 async def test_what_was_read_leaves_the_disk(ada: User, bob: User) -> None:

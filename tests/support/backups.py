@@ -6,6 +6,7 @@ from typing import Any
 
 from d1_schema.contract import D1Database, D1Error, D1Rows, D1Session
 from r2.contract import R2Error
+from tests.support.clock import Clock
 from tests.support.running_host import Answer, RunningHost
 from worker.backup.sweep import sweep
 from worker.env import Env
@@ -75,12 +76,9 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 
 async def sweep_later(env: Env, seconds: float = 2 * 3600) -> None:
     """Sweep as if *seconds* had passed."""
-    before = env.tools.now
-    env.tools.now = lambda: before() + seconds  # type: ignore[method-assign]
-    try:
+    assert isinstance(env.tools.now, Clock)
+    with env.tools.now.moved(seconds):
         await sweep(env)
-    finally:
-        env.tools.now = before  # type: ignore[method-assign]
 
 
 class FailingBucket:

@@ -9,12 +9,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 
+from tests.support.clock import Clock
 from worker.app import Worker
 from worker.codec import b64url
 from worker.entry.config import load_config
@@ -22,6 +23,7 @@ from worker.entry.console.frame import Console
 from worker.entry.console.log_tail import LogTail
 from worker.entry.host import make_app
 from worker.entry.host_runner import HostRunner
+from worker.entry.host_tools import HostTools
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
 from worker.identity.tokens import issue
@@ -70,6 +72,7 @@ class RunningHost:
     opened: Opened
     session: ClientSession
     log: list[str]
+    clock: Clock = field(default_factory=Clock)
     slowest_turn: float = 0.0
 
     @property
@@ -173,15 +176,25 @@ async def lay_out(state: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def running_host(
-    state: Path, routes: Iterable[Route] = ROUTES, **variables: str
+    state: Path,
+    routes: Iterable[Route] = ROUTES,
+    *,
+    tools: HostTools | None = None,
+    **variables: str,
 ) -> AsyncIterator[RunningHost]:
-    """Run a host over *state*; on leaving, fail when it held the loop for too long."""
+    """
+    Run a host over *state*; on leaving, fail when it held the loop for too long.
+
+    Without *tools* it goes by a `Clock` that its tests move.
+    """
     config = load_config(ROOT / "wrangler_compat.toml")
     log: list[str] = []
     merged = {**config.variables, **SECRETS, **variables}
     tail = LogTail(log.append)
     await lay_out(state)
-    opened = await open_env(config, state, merged, tail.write)
+    clock = Clock()
+    tools = tools or HostTools(now=clock)
+    opened = await open_env(config, state, merged, tail.write, tools=tools)
     worker = Worker(routes)
     app = make_app(worker, opened.env, Console(opened, worker, tail, merged))
     runner = HostRunner(app, opened.env, shutdown_timeout=5)
@@ -198,7 +211,7 @@ async def running_host(
         session = await exits.enter_async_context(
             ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
         )
-        host = RunningHost(f"http://127.0.0.1:{port}", port, opened, session, log)
+        host = RunningHost(f"http://127.0.0.1:{port}", port, opened, session, log, clock)
         guard = asyncio.create_task(_watch_turns(host))
         yield host
         guard.cancel()

@@ -12,8 +12,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from d1_schema.contract import D1Database
+from durable.contract import ObjectNamespace
+from kv.contract import KVNamespace
+from r2.contract import R2Bucket
 from worker.entry.crons import check_cron
 
 # Names of bindings become attributes of `Env` and names of files; database and bucket names become
@@ -30,6 +34,13 @@ _READ_TABLES = (
     "migrations",
     "triggers",
 )
+TABLES: Final[Mapping[type, str]] = {
+    KVNamespace: "kv_namespaces",
+    D1Database: "d1_databases",
+    R2Bucket: "r2_buckets",
+    ObjectNamespace: "durable_objects.bindings",
+}
+"""Where the bindings of each contract are listed."""
 # Tables of wrangler that resemble one of ours.
 _NOT_OURS = frozenset({"rules", "main"})
 
@@ -65,6 +76,14 @@ class Config:
     variables: Mapping[str, str]
     crons: tuple[str, ...]
     path: Path
+
+    @property
+    def bindings(self) -> dict[str, type]:
+        """Every binding that the file lists, and the contract of its kind."""
+        d1 = [row.binding for row in self.d1]
+        names = {KVNamespace: self.kv, D1Database: d1, R2Bucket: self.r2}
+        stores: dict[str, type] = {name: kind for kind in names for name in names[kind]}
+        return stores | dict.fromkeys(self.actors, ObjectNamespace)
 
 
 def load_config(path: Path) -> Config:

@@ -9,12 +9,16 @@ import leaves behind (facts/bindings.md F8).
 
 import importlib.util
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
+from dataclasses import dataclass
 from typing import Any
 
+from d1_schema.contract import D1Database
 from d1_schema.edge import EdgeDatabase
+from durable.contract import ObjectNamespace
 from durable.edge import Crossing, EdgeNamespace, make_actor_class, unwrapped
+from kv.contract import KVNamespace
 from kv.edge import EdgeNamespace as EdgeKvNamespace
+from r2.contract import R2Bucket
 from r2.edge import EdgeBucket
 from worker import interop
 from worker.app import Worker
@@ -27,8 +31,8 @@ from worker.entry.edge_http import (
     response_to_js,
 )
 from worker.entry.edge_limits import PlatformLimiter
-from worker.entry.edge_tools import EdgeTools, console_writer, random_bytes
-from worker.env import Env
+from worker.entry.edge_tools import EdgeTools, console_writer, now, random_bytes
+from worker.env import BINDINGS, Env
 from worker.errors import InternalError
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.actor import ActorLimiter
@@ -41,22 +45,36 @@ from worker.web import refusal
 from worker.wire.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 
 _WORKER = Worker()
-# Read at the first event; variables and secrets cannot change within the life of an isolate.
-_SETTINGS: list[Settings] = []
-_ACCESS: list[Access] = []
-_NEAR: list[Limiter] = []
 
 
-def settings_of(js_env: Any) -> Settings:
-    """Return the settings in variables and secrets; raises `SettingError`."""
-    if not _SETTINGS:
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """What is made once in the life of an isolate, in which variables and secrets stay."""
+
+    settings: Settings
+    access: Access
+    near: Limiter
+
+    @classmethod
+    def of(cls, js_env: Any) -> "Isolate":
+        """Read the variables and secrets in *js_env*; raises `SettingError`."""
         found = {row.name: interop.member(js_env, row.name) for row in SETTINGS}
         given = {name: str(value) for name, value in found.items() if value is not None}
         settings = Settings.load(given)
-        _SETTINGS.append(settings)
-        _ACCESS.append(Access(settings.signing_keys, LONGEST_MINUTES))
-        _NEAR.append(ProcessLimiter(lambda: float(interop.js_global("Date").now()) / 1000))
-    return _SETTINGS[0]
+        return cls(settings, Access(settings.signing_keys, LONGEST_MINUTES), ProcessLimiter(now))
+
+
+class _Kept:
+    """The isolate, from its first event on: at import there are no variables yet."""
+
+    isolate: Isolate | None = None
+
+
+def isolate_of(js_env: Any) -> Isolate:
+    """Return what was made once of *js_env*; raises `SettingError`."""
+    if _Kept.isolate is None:
+        _Kept.isolate = Isolate.of(js_env)
+    return _Kept.isolate
 
 
 def crossing(context: Any) -> Crossing:
@@ -73,22 +91,41 @@ def crossing(context: Any) -> Crossing:
 Bind = Callable[[Env, Any, Any], None]
 
 
+def bind_stores(env: Env, js_env: Any) -> None:
+    """Put the stores that `Env` declares into *env*; raises `SettingError` for a missing one."""
+    adapters: dict[type, Callable[[Any], object]] = {
+        KVNamespace: lambda raw: EdgeKvNamespace(raw, env.tools.now),
+        D1Database: EdgeDatabase,
+        R2Bucket: EdgeBucket,
+    }
+    for name, kind in BINDINGS.items():
+        if kind in adapters:
+            setattr(env, name.lower(), adapters[kind](_binding(js_env, name)))
+
+
 def bind_actors(env: Env, js_env: Any, context: Any) -> None:
-    """Put the Durable Object namespaces of *js_env* into *env*."""
+    """Put the Durable Object namespaces that `Env` declares into *env*."""
     ways = crossing(context)
-    for slot in fields(Env):
-        if not slot.init:
-            namespace = getattr(js_env, slot.name.upper())
-            setattr(env, slot.name, EdgeNamespace(namespace, ways))
+    for name, kind in BINDINGS.items():
+        if kind is ObjectNamespace:
+            setattr(env, name.lower(), EdgeNamespace(_binding(js_env, name), ways))
+
+
+def _binding(js_env: Any, name: str) -> Any:
+    raw = interop.member(js_env, name)
+    if raw is None:
+        raise SettingError(f"The binding {name} is missing. List it in wrangler_compat.toml.")
+    return raw
 
 
 def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
     """
     Return the bag for one event over the raw *js_env*; *context* is what has waitUntil.
 
-    Raises `SettingError` when the deployment lacks a setting.
+    Raises `SettingError` when the deployment lacks a setting or a binding.
     """
-    settings = settings_of(js_env)
+    isolate = isolate_of(js_env)
+    settings = isolate.settings
     tools = EdgeTools(context)
     tools.mail = edge_mail.choose(settings)
     labels = {"app": "edgekeep", "env": settings.environment, "platform": "edge"}
@@ -96,17 +133,13 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         settings=settings,
         log=Log(console_writer(), tools.now, labels),
         tools=tools,
-        profiles_kv=EdgeKvNamespace(js_env.PROFILES_KV, tools.now),
-        import_report_kv=EdgeKvNamespace(js_env.IMPORT_REPORT_KV, tools.now),
-        idempotency_kv=EdgeKvNamespace(js_env.IDEMPOTENCY_KV, tools.now),
-        db=EdgeDatabase(js_env.DB),
-        blobs=EdgeBucket(js_env.BLOBS),
         request_id=lambda: random_bytes(16).hex(),
-        access=_ACCESS[0],
-        limiter=_NEAR[0],
+        access=isolate.access,
+        limiter=isolate.near,
     )
+    bind_stores(env, js_env)
     bind(env, js_env, context)
-    env.limiter = PlatformLimiter(js_env, ActorLimiter(env, _NEAR[0]))
+    env.limiter = PlatformLimiter(js_env, ActorLimiter(env, isolate.near))
     return env
 
 

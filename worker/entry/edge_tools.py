@@ -35,7 +35,7 @@ class EdgeTools:
 
     def now(self) -> float:
         """Return the time as epoch seconds; at the edge it stands still between I/O."""
-        return float(interop.js_global("Date").now()) / 1000
+        return now()
 
     def random_bytes(self, count: int) -> bytes:
         """Return *count* bytes from the platform's secure source."""
@@ -47,7 +47,10 @@ class EdgeTools:
 
     def schema_check(self, schema: dict[str, Any]) -> SchemaCheck:
         """Return the checker of *schema*, made once for each `$id`."""
-        return _CHECKS.setdefault(schema["$id"], PortableCheck(schema))
+        name = schema["$id"]
+        if name not in _CHECKS:
+            _CHECKS[name] = PortableCheck(schema)
+        return _CHECKS[name]
 
     def shipped(self, name: str) -> bytes | None:
         """Return the file *name* of worker/api_page/files/, or None."""
@@ -61,6 +64,11 @@ class EdgeTools:
     def wait_until(self, work: Awaitable[Any]) -> None:
         """Keep *work* going, and the invocation alive until it is done."""
         interop.keep_going(self._context, work)
+
+
+def now() -> float:
+    """Return the time as epoch seconds."""
+    return float(interop.js_global("Date").now()) / 1000
 
 
 def random_bytes(count: int) -> bytes:

@@ -12,6 +12,7 @@ from d1_schema.contract import D1Database
 from durable.contract import ObjectId
 from kv import faults as kv_faults
 from kv.contract import KVNamespace
+from worker.entry.stores import Store
 from worker.settings import SettingError, Settings
 
 OBJECT_RESET: Final = "object-reset"
@@ -45,16 +46,14 @@ class Faults:
     def _dice(self) -> float:
         return int.from_bytes(self._random_bytes(4)) / 2**32
 
-    def namespace(self, opened: KVNamespace) -> KVNamespace:
-        """Return *opened* with the faults that concern KV."""
+    def around(self, opened: Store) -> Store:
+        """Return *opened* with the faults that concern its kind."""
         kinds = self.kinds & kv_faults.KINDS
-        return kv_faults.FaultyNamespace(opened, kinds, self._clock) if kinds else opened
-
-    def database(self, opened: D1Database) -> D1Database:
-        """Return *opened* with the faults that concern D1."""
-        if d1_faults.OVERLOAD not in self.kinds:
-            return opened
-        return d1_faults.FaultyDatabase(opened, self._dice)
+        if kinds and isinstance(opened, KVNamespace):
+            return kv_faults.FaultyNamespace(opened, kinds, self._clock)
+        if d1_faults.OVERLOAD in self.kinds and isinstance(opened, D1Database):
+            return d1_faults.FaultyDatabase(opened, self._dice)
+        return opened
 
     def before_commit(self, _class_name: str, _id: ObjectId) -> None:
         """Let a share of the objects' commits fail, which resets the object."""

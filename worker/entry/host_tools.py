@@ -9,26 +9,41 @@ from pathlib import Path
 from typing import Any
 
 from durable.local_socket import LocalSocket, local_pair
-from worker.crypto import Crypto
+from worker.entry import host_mail
 from worker.entry.host_mail import HostMail
+from worker.entry.native_crypto import NativeCrypto
 from worker.schema_check import SchemaCheck
+from worker.settings import Settings
 
 _ENTRY = Path(__file__).parent
 _SHIPPED = (_ENTRY.parent / "api_page" / "files", _ENTRY / "viewer")
 
 
 class HostTools:
-    """Implements `worker.env.Tools`."""
+    """Implements `worker.env.Tools`; what is not handed in is the machine's own."""
 
-    # Set by `open_env`, which knows the settings.
-    crypto: Crypto
+    crypto: NativeCrypto
     mail: HostMail
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.time,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        mail: HostMail | None = None,
+    ) -> None:
         self._checks: dict[str, SchemaCheck] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
-        self.now: Callable[[], float] = time.time
-        self.random_bytes: Callable[[int], bytes] = os.urandom
+        self.now = now
+        self.random_bytes = random_bytes
+        self._handed_mail = mail
+
+    def settle(self, settings: Settings, state: Path) -> None:
+        """Make what depends on the settings; `open_env` calls it before all else."""
+        self.crypto = NativeCrypto(settings, self.random_bytes)
+        self.mail = self._handed_mail or host_mail.choose(
+            settings, state, self.now, self.random_bytes
+        )
 
     def socket_pair(self) -> tuple[LocalSocket, LocalSocket]:
         """Return an in-memory WebSocket pair: (client end, server end)."""
@@ -71,8 +86,8 @@ class HostTools:
 class RequestIds:
     """Ids that are unique over all processes and cheap to make: a random stem and a counter."""
 
-    def __init__(self) -> None:
-        self._stem = os.urandom(8).hex()
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._stem = random_bytes(8).hex()
         self._count = 0
 
     def __call__(self) -> str:

@@ -1,33 +1,25 @@
 """Opens everything a host needs and puts it into an `Env`: stores, actors, log, tools."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from d1_schema.migrate import apply_migrations
+from d1_schema.contract import D1Database
+from durable.contract import ObjectNamespace
 from durable.embedded import Actors
-from worker.entry import host_mail
-from worker.entry.config import Config, ConfigError
+from worker.entry.config import TABLES, Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
-from worker.entry.native_crypto import NativeCrypto
-from worker.entry.stores import Stores
-from worker.env import Env
+from worker.entry.stores import Store, Stores
+from worker.env import BINDINGS, Env
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.counting import ProcessLimiter
 from worker.log import Log
 from worker.registry import ACTORS
 from worker.settings import Settings
-
-
-class _Closable(Protocol):
-    async def close(self) -> None: ...
-
-
-Store = TypeVar("Store", bound=_Closable)
 
 
 @dataclass(slots=True)
@@ -53,59 +45,98 @@ async def open_env(
     write_log: Callable[[str], None],
     *,
     migrate: bool = True,
+    tools: HostTools | None = None,
 ) -> Opened:
     """
     Open everything below *state*, making what is missing.
 
-    Raises `SettingError` or `ConfigError` with a sentence for the developer.
+    *tools* brings clock, dice and mail of the caller's choice. Raises `SettingError` or
+    `ConfigError` with a sentence for the developer.
     """
+    check_bindings(config)
     settings = Settings.load(variables)
-    tools = HostTools()
-    crypto = tools.crypto = NativeCrypto(settings, tools.random_bytes)
-    tools.mail = host_mail.choose(settings, state, tools.now, tools.random_bytes)
+    tools = tools or HostTools()
+    tools.settle(settings, state)
     faults = Faults(settings, tools.now, tools.random_bytes)
-    labels = {"app": config.name, "env": settings.environment, "platform": "host"}
-    log = Log(write_log, tools.now, labels, soon)
+    stores = Stores(config, state, variables, tools.now, tools.random_bytes)
+    env = bag(config.name, "host", settings, tools, write_log)
     async with AsyncExitStack() as exits:
-        exits.callback(crypto.close)
-        stores = Stores(config, state, variables, tools.now, tools.random_bytes)
-
-        async def keep(opening: Awaitable[Store]) -> Store:
-            store = await opening
-            exits.push_async_callback(store.close)
-            return store
-
-        db = await keep(stores.database("DB"))
-        migrated = []
-        if migrate:
-            [bound] = [row for row in config.d1 if row.binding == "DB"]
-            migrated = await apply_migrations(db, bound.migrations_dir, bound.migrations_table)
-        env = Env(
-            settings=settings,
-            log=log,
-            tools=tools,
-            profiles_kv=faults.namespace(await keep(stores.namespace("PROFILES_KV"))),
-            import_report_kv=faults.namespace(await keep(stores.namespace("IMPORT_REPORT_KV"))),
-            idempotency_kv=faults.namespace(await keep(stores.namespace("IDEMPOTENCY_KV"))),
-            db=faults.database(db),
-            blobs=await keep(stores.bucket("BLOBS")),
-            request_id=RequestIds(),
-            access=Access(settings.signing_keys, LONGEST_MINUTES),
-            limiter=ProcessLimiter(tools.now),
-        )
+        exits.callback(tools.crypto.close)
+        migrated = await bind_stores(env, stores, exits, faults.around, migrate=migrate)
         actors = await Actors.open(
             state / "durable",
             clock=tools.now,
             random_bytes=tools.random_bytes,
-            log=partial(_actor_event, log),
+            log=partial(_actor_event, env.log),
             before_commit=faults.before_commit,
         )
-        exits.callback(log.flush)
+        exits.callback(env.log.flush)
         exits.push_async_callback(actors.close)
         exits.push_async_callback(tools.close)
         _bind_actors(env, actors, config)
         return Opened(env, config, stores, actors, migrated, exits.pop_all())
     raise AssertionError("unreachable: the block above returns or raises")
+
+
+def bag(
+    app: str,
+    platform: str,
+    settings: Settings,
+    tools: HostTools,
+    write_log: Callable[[str], None],
+) -> Env:
+    """Return an `Env` without bindings; the lines of its log name *app* and *platform*."""
+    labels = {"app": app, "env": settings.environment, "platform": platform}
+    return Env(
+        settings=settings,
+        log=Log(write_log, tools.now, labels, soon),
+        tools=tools,
+        request_id=RequestIds(tools.random_bytes),
+        access=Access(settings.signing_keys, LONGEST_MINUTES),
+        limiter=ProcessLimiter(tools.now),
+    )
+
+
+def check_bindings(config: Config) -> None:
+    """Raise `ConfigError` unless *config* lists what `Env` declares, kind by kind."""
+    listed = config.bindings
+    for name, kind in BINDINGS.items():
+        if listed.get(name) is not kind:
+            raise ConfigError(
+                f"{config.path}: [[{TABLES[kind]}]] has no binding {name}, which worker/env.py "
+                "declares; add it."
+            )
+    for name in listed.keys() - BINDINGS.keys():
+        raise ConfigError(
+            f"{config.path}: [[{TABLES[listed[name]]}]] lists {name}, which is no field of Env in "
+            "worker/env.py; add the field, or take the entry out."
+        )
+
+
+async def bind_stores(
+    env: Env,
+    stores: Stores,
+    exits: AsyncExitStack,
+    around: Callable[[Store], Store] = lambda store: store,
+    *,
+    migrate: bool = True,
+    only: type | None = None,
+) -> list[str]:
+    """
+    Open the stores that `Env` declares (of the kind *only*); put what *around* makes of each in.
+
+    *exits* closes them. Returns the migrations that were applied.
+    """
+    migrated = []
+    for name, kind in BINDINGS.items():
+        if kind is ObjectNamespace or only not in (None, kind):
+            continue
+        store = await stores.open(name, kind)
+        exits.push_async_callback(store.close)
+        if migrate and isinstance(store, D1Database):
+            migrated += await stores.migrate(name, store)
+        setattr(env, name.lower(), around(store))
+    return migrated
 
 
 def _actor_event(log: Log, event: str, fields: dict[str, Any]) -> None:

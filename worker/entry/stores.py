@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d1_schema.contract import D1Database
+from d1_schema.migrate import apply_migrations
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
-from worker.entry.config import Config, ConfigError
+from worker.entry.config import TABLES, Config, ConfigError
 
 KV_VARIABLE = "EDGEKEEP_KV"
 R2_VARIABLE = "EDGEKEEP_R2"
+Store = KVNamespace | D1Database | R2Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,20 @@ class Stores:
         """Which adapter holds R2: "s3" or "embedded"."""
         return "s3" if self.variables.get(R2_VARIABLE) else "embedded"
 
+    async def open(self, binding: str, contract: type) -> Store:
+        """Open *binding* by the kind that its *contract* is; raises `ConfigError`."""
+        if contract is KVNamespace:
+            return await self.namespace(binding)
+        return await (self.database if contract is D1Database else self.bucket)(binding)
+
+    async def migrate(self, binding: str, database: D1Database) -> list[str]:
+        """Apply what the database *binding* lacks; return the names."""
+        [bound] = [row for row in self.config.d1 if row.binding == binding]
+        return await apply_migrations(database, bound.migrations_dir, bound.migrations_table)
+
     async def namespace(self, binding: str) -> KVNamespace:
         """Open the KV namespace *binding*; raises `ConfigError`."""
-        self._need(binding, self.config.kv, "kv_namespaces")
+        self._need(binding, self.config.kv, KVNamespace)
         if url := self.variables.get(KV_VARIABLE):
             return await self._namespace_on_redis(url, binding)
         from kv.embedded import open_namespace
@@ -65,12 +78,12 @@ class Stores:
     def database_file(self, binding: str) -> Path:
         """Return where the D1 database *binding* lies, or would lie; raises `ConfigError`."""
         named = {row.binding: row for row in self.config.d1}
-        self._need(binding, named, "d1_databases")
+        self._need(binding, named, D1Database)
         return self._file("d1", f"{named[binding].database_name}.sqlite")
 
     async def bucket(self, binding: str) -> R2Bucket:
         """Open the R2 bucket *binding*; raises `ConfigError`."""
-        self._need(binding, self.config.r2, "r2_buckets")
+        self._need(binding, self.config.r2, R2Bucket)
         if url := self.variables.get(R2_VARIABLE):
             return await self._s3_bucket(url, self.config.r2[binding])
         from r2.embedded import open_bucket
@@ -101,6 +114,7 @@ class Stores:
         (self.state / folder).mkdir(parents=True, exist_ok=True)
         return self.state / folder / name
 
-    def _need(self, binding: str, known: Mapping[str, object], section: str) -> None:
+    def _need(self, binding: str, known: Mapping[str, object], contract: type) -> None:
         if binding not in known:
-            raise ConfigError(f"{self.config.path}: [[{section}]] has no binding {binding}.")
+            table = TABLES[contract]
+            raise ConfigError(f"{self.config.path}: [[{table}]] has no binding {binding}.")

@@ -11,16 +11,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from d1_schema.contract import D1Database
 from d1_schema.edge import EdgeDatabase
-from kv.contract import KVError
+from kv.contract import KVError, KVNamespace
 from kv.edge import EdgeNamespace
-from r2.contract import R2Object, R2ObjectBody
+from r2.contract import R2Bucket, R2Object, R2ObjectBody
 from r2.edge import EdgeBucket
 from r2.streams import IncomingBody
+from worker.env import BINDINGS
 
 # Bodies from here on (bytes) are read and written in pieces, shorter ones at once.
 STREAMED = 100
 _PIECE = 50_000
+# Spare stores are named KV_0, D1_5 …
+_SPARE = {"KV": KVNamespace, "D1": D1Database, "R2": R2Bucket}
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ async def answer(call: bytes, js_env: Any) -> bytes:
 
 
 def _open(binding: str, raw: Any) -> Any:
-    kind = binding.partition("_")[0]
-    if binding.endswith("_KV") or kind == "KV":
+    kind = BINDINGS.get(binding) or _SPARE[binding.partition("_")[0]]
+    if kind is KVNamespace:
         return EdgeNamespace(raw, time.time)
-    return EdgeDatabase(raw) if kind in ("D1", "DB") else EdgeBucket(raw)
+    return EdgeDatabase(raw) if kind is D1Database else EdgeBucket(raw)
 
 
 def _received(argument: Any) -> Any:

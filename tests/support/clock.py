@@ -1,0 +1,29 @@
+"""A clock that tests move: real time and what was added to it."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """Epoch seconds; handed to a host with its tools, so that everything in it goes by it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return time.time() + self.ahead
+
+    def forward(self, seconds: float) -> None:
+        """Let *seconds* pass at once; a negative number sets the clock back."""
+        self.ahead += seconds
+
+    @contextlib.contextmanager
+    def moved(self, seconds: float) -> Iterator[None]:
+        """Be *seconds* ahead as long as the block runs."""
+        self.forward(seconds)
+        try:
+            yield
+        finally:
+            self.forward(-seconds)
