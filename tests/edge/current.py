@@ -59,8 +59,7 @@ def options() -> dict[str, Any]:
 @contextlib.contextmanager
 def running_current(scratch: Path) -> Iterator[Workerd]:
     """Run the current workerd as long as the block does; *scratch* is an empty folder."""
-    # Not `npm ci`: this workerd is published for Linux alone, and ci asks for every system.
-    install(FOLDER, "install")
+    install(FOLDER)
     binary = FOLDER / "node_modules" / "workerd" / "bin" / "workerd"
     bundles = os.environ.get("EDGE_PYODIDE_DIR")
     flag = f" --pyodide-bundle-disk-cache-dir='{bundles}'" if bundles else ""

@@ -61,12 +61,12 @@ def missing_tool() -> str | None:
     return next((name for name in ("node", "npm") if shutil.which(name) is None), None)
 
 
-def install(folder: Path = NODE_FOLDER, verb: str = "ci") -> None:
+def install(folder: Path = NODE_FOLDER) -> None:
     """Make node_modules in *folder* what package-lock.json says, unless it is already."""
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".edgekeep"
     if not stamp.is_file() or stamp.read_text() != wanted:
-        command = ["npm", verb, "--no-audit", "--no-fund", "--loglevel=error"]
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(command, cwd=folder, check=True)
         stamp.write_text(wanted)
 
