@@ -51,7 +51,6 @@ CHALLENGE_SECONDS = 60
 
 # Backups: less would be an accident, more is for the setting BACKUP_MAX_BYTES (seed §4.3; X16).
 BACKUP_MIN_BYTES = 32
-BACKUP_DEFAULT_MAX_BYTES = 2 * MIB
 # Attachments that one backup may refer to.
 BACKUP_KEEPS = 16
 # An upload gives a sign of life this often; one that was silent for longer is over.
@@ -69,7 +68,6 @@ ATTACHMENT_SECONDS = 30 * 24 * 3600
 # The relay (facts/seeds.md 1.004, X42). An inbox: so many messages for so long (FR-009).
 RELAY_INBOX_MESSAGES = 1000
 RELAY_KEEP_MS = 30 * 24 * 3600 * 1000
-RELAY_DEFAULT_MAX_BYTES = 64 * KIB
 # Ids of sends that may be repeated: so many of one inbox, for an hour.
 RELAY_REMEMBERED = 2048
 RELAY_REMEMBER_MS = 3600 * 1000
@@ -103,9 +101,8 @@ RELAY_NAMES = 256
 RELAY_CHECK_MS = 5 * 1000
 # Hints about prekeys: one in this time.
 RELAY_HINT_SECONDS = 0.5
-# Keys (facts/seeds.md 2.004): one-time prekeys of a kind in one call, and held of each kind.
+# Keys (facts/seeds.md 2.004): one-time prekeys of a kind in one call.
 PREKEYS_PER_CALL = 100
-PREKEYS_DEFAULT_HELD = 100
 # With fewer left, their owner is told.
 PREKEYS_LOW = 20
 # Keys of one call: a hundred Kyber prekeys are 220 KiB of base64.

@@ -1,33 +1,24 @@
 """
 Kinds of settings: how each is written in text, and what it is once read.
 
-A value never shows in an error's text: it may be a key that was put in the wrong place.
+Each kind is a function that declares a field of `worker.settings.Settings`. A value never shows in
+an error's text: it may be a key that was put in the wrong place.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Literal
+from typing import Any, TypeVar, cast
 
 from worker.codec import unb64url
 from worker.mail.smtp_server import SmtpServer
 
 Network = IPv4Network | IPv6Network
-Kind = Literal[
-    "integer",
-    "choice",
-    "list",
-    "origins",
-    "networks",
-    "url",
-    "key",
-    "keyring",
-    "private",
-    "mailbox",
-    "smtp",
-    "webhook",
-]
+T = TypeVar("T")
+
+# The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
+DEVELOPMENT_MARK = "dev-"
 
 
 class SettingError(ValueError):
@@ -60,15 +51,18 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: *choices* of a choice, *least* and *most* of an integer; secrets have no default."""
+    """A setting as it is declared; secrets have no *default*. *parse* raises ValueError."""
 
     name: str
-    kind: Kind
+    kind: str
     default: str | None
     help: str
-    choices: tuple[str, ...] = ()
-    least: int = 1
-    most: int = 2**53 - 1
+    parse: Callable[[str], Any]
+
+    @classmethod
+    def of(cls, declared: Field[Any]) -> "Setting":
+        """Return what *declared* says, a field of `Settings`."""
+        return cls(declared.name.upper(), **declared.metadata)
 
     @property
     def secret(self) -> bool:
@@ -80,6 +74,95 @@ class Setting:
         """Whether the value is shown nowhere: key material, passwords, addresses with either."""
         return self.secret or self.kind in ("private", "smtp", "webhook")
 
+    def read(self, text: str | None) -> Any:
+        """Return the value that *text* writes; raises `SettingError` with the name and remedy."""
+        if text is None:
+            raise SettingError(f"{self.name} is missing. {self.help}")
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            # The value itself stays out of the text: it may be a key.
+            raise SettingError(f"{self.name} cannot be used: {error}. {self.help}") from None
+
+
+def _declare(kind: str, default: str | None, help: str, parse: Callable[[str], T]) -> T:
+    """Declare a field; to the type checker it is the value that will be read."""
+    told = {"kind": kind, "default": default, "help": help, "parse": parse}
+    return cast(T, field(metadata=told))
+
+
+def choice(default: str, *others: str, help: str) -> str:
+    """One of a few words."""
+    choices = (default, *others)
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return _declare("choice", default, help, parse)
+
+
+def integer(default: int, help: str, *, least: int = 1, most: int = 2**53 - 1) -> int:
+    """A whole number from *least* to *most*."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or len(text) > 16 or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return int(text)
+
+    return _declare("integer", str(default), help, parse)
+
+
+def words(help: str) -> tuple[str, ...]:
+    """A list, comma-separated."""
+    return _declare("list", "", help, _list)
+
+
+def origins(help: str) -> tuple[str, ...]:
+    """Origins of web pages, comma-separated."""
+    return _declare("origins", "", help, _origins)
+
+
+def networks(help: str) -> tuple[Network, ...]:
+    """Addresses and networks, comma-separated."""
+    return _declare("networks", "", help, _networks)
+
+
+def url(default: str, help: str) -> str:
+    """The address of a web server, without a path."""
+    return _declare("url", default, help, _url)
+
+
+def mailbox(default: str, help: str) -> tuple[str, str]:
+    """A name for people, or "", with a mail address."""
+    return _declare("mailbox", default, help, _mailbox)
+
+
+def smtp(help: str) -> SmtpServer | None:
+    """A mail server, or none."""
+    return _declare("smtp", "", help, _smtp)
+
+
+def webhook(help: str) -> Secret | None:
+    """An address to post to, which may hold a password, or none."""
+    return _declare("webhook", "", help, _webhook)
+
+
+def private(help: str) -> Secret | None:
+    """A text that is shown nowhere, or none."""
+    return _declare("private", "", help, _private)
+
+
+def key(help: str) -> Secret:
+    """A key of 32 bytes."""
+    return _declare("key", None, help, _key)
+
+
+def keyring(help: str) -> Keyring:
+    """Keys of 32 bytes by their ids, the current one first."""
+    return _declare("keyring", None, help, _keyring)
+
 
 _LISTED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:\[\]-]+", re.ASCII)
 _ORIGIN = re.compile(r"(https?://[a-z0-9.:\[\]-]+)/?", re.ASCII)
@@ -89,34 +172,8 @@ _WEBHOOK = re.compile(
     r"(https://|http://(127\.0\.0\.1|localhost|\[::1\])(:|/))[\x21-\x7e]{1,2000}", re.ASCII
 )
 
-# The mark that `scripts/dev` puts in front of keys it makes; production refuses them.
-DEVELOPMENT_MARK = "dev-"
 
-
-def read(row: Setting, text: str | None) -> Any:
-    """Return the value that *text* writes; raises `SettingError` naming the row and the remedy."""
-    if text is None:
-        raise SettingError(f"{row.name} is missing. {row.help}")
-    try:
-        return _READERS[row.kind](row, text)
-    except ValueError as error:
-        # The value itself stays out of the text: it may be a key.
-        raise SettingError(f"{row.name} cannot be used: {error}. {row.help}") from None
-
-
-def _choice(row: Setting, text: str) -> str:
-    if text not in row.choices:
-        raise ValueError(f"expected one of {', '.join(row.choices)}")
-    return text
-
-
-def _integer(row: Setting, text: str) -> int:
-    if not text.isdecimal() or len(text) > 16 or not row.least <= int(text) <= row.most:
-        raise ValueError(f"expected a whole number from {row.least} to {row.most}")
-    return int(text)
-
-
-def _key(_row: Setting, text: str) -> Secret:
+def _key(text: str) -> Secret:
     try:
         key = unb64url(text.removeprefix(DEVELOPMENT_MARK))
     except ValueError:
@@ -126,7 +183,7 @@ def _key(_row: Setting, text: str) -> Secret:
     return Secret(key)
 
 
-def _keyring(row: Setting, text: str) -> Keyring:
+def _keyring(text: str) -> Keyring:
     keys: dict[str, Secret] = {}
     for entry in text.split(","):
         key_id, colon, key = entry.strip().partition(":")
@@ -134,43 +191,43 @@ def _keyring(row: Setting, text: str) -> Keyring:
             raise ValueError("expected id:base64url")
         if key_id in keys:
             raise ValueError("a key id stands twice")
-        keys[key_id] = _key(row, key)
+        keys[key_id] = _key(key)
     return Keyring(next(iter(keys)), keys)
 
 
-def _url(_row: Setting, text: str) -> str:
+def _url(text: str) -> str:
     found = _ORIGIN.fullmatch(text)
     if found is None:
         raise ValueError("expected http://host or https://host, without a path")
     return found[1]
 
 
-def _list(_row: Setting, text: str) -> tuple[str, ...]:
+def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _origins(row: Setting, text: str) -> tuple[str, ...]:
+def _origins(text: str) -> tuple[str, ...]:
     """`null` is every sandboxed page there is, and `*` every page: neither is an origin."""
-    listed = _list(row, text)
+    listed = _list(text)
     if not all(_LISTED_ORIGIN.fullmatch(origin) for origin in listed):
         raise ValueError("expected scheme://host[:port] in lower case, without a path")
     return listed
 
 
-def _networks(row: Setting, text: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[Network, ...]:
     try:
-        return tuple(ip_network(part) for part in _list(row, text))
+        return tuple(ip_network(part) for part in _list(text))
     except ValueError:
         raise ValueError("expected addresses or networks like 10.0.0.0/8 or fd00::/8") from None
 
 
-def _private(_row: Setting, text: str) -> Secret | None:
+def _private(text: str) -> Secret | None:
     if not text.isascii() or not text.isprintable():
         raise ValueError("expected one line of ASCII")
     return Secret(text.encode()) if text else None
 
 
-def _mailbox(_row: Setting, text: str) -> tuple[str, str]:
+def _mailbox(text: str) -> tuple[str, str]:
     """Return (name for people or "", address)."""
     found = _MAILBOX.fullmatch(text)
     if found is None:
@@ -178,27 +235,11 @@ def _mailbox(_row: Setting, text: str) -> tuple[str, str]:
     return (found[1] or "").strip(), found[2] or found[3]
 
 
-def _smtp(_row: Setting, text: str) -> SmtpServer | None:
+def _smtp(text: str) -> SmtpServer | None:
     return SmtpServer.parse(text) if text else None
 
 
-def _webhook(_row: Setting, text: str) -> Secret | None:
+def _webhook(text: str) -> Secret | None:
     if text and not _WEBHOOK.fullmatch(text):
         raise ValueError("expected https://host/path (http:// on this machine only)")
     return Secret(text.encode()) if text else None
-
-
-_READERS: dict[str, Any] = {
-    "integer": _integer,
-    "choice": _choice,
-    "list": _list,
-    "origins": _origins,
-    "networks": _networks,
-    "url": _url,
-    "key": _key,
-    "keyring": _keyring,
-    "private": _private,
-    "mailbox": _mailbox,
-    "smtp": _smtp,
-    "webhook": _webhook,
-}

@@ -9,7 +9,7 @@ from scripts.cli.place import Place, add_place
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from worker.settings import Setting
+    from worker.setting_kinds import Setting
 
 SIGNING, LOOKUP, SESSION = "SIGNING_KEYS", "EMAIL_LOOKUP_KEYS", "SESSION_KEY"
 _PRINT = "print the new value for a production secret instead of writing .dev.vars"
@@ -199,7 +199,7 @@ class _Target:
         import os
 
         from worker.codec import b64url
-        from worker.settings import DEVELOPMENT_MARK
+        from worker.setting_kinds import DEVELOPMENT_MARK
 
         key = b64url(os.urandom(32))
         return key if self._printed else DEVELOPMENT_MARK + key
@@ -226,10 +226,7 @@ class _Target:
 
 def _entries(name: str, text: str | None) -> list[tuple[str, str]]:
     """Return the entries of a ring as (id, key); raises `SettingError` when it is none."""
-    from worker.setting_kinds import read
-
-    row = _row(name)
-    read(row, text)
+    _row(name).read(text)
     pairs = [entry.strip().partition(":") for entry in (text or "").split(",")]
     return [(key_id, key) for key_id, _, key in pairs]
 
@@ -241,7 +238,7 @@ def _row(name: str) -> "Setting":
 
 
 def _is_dev(key: str) -> bool:
-    from worker.settings import DEVELOPMENT_MARK
+    from worker.setting_kinds import DEVELOPMENT_MARK
 
     return key.startswith(DEVELOPMENT_MARK)
 

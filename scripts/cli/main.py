@@ -109,7 +109,7 @@ def _explain(error: Exception) -> int:
 
 def _is_configuration(error: Exception) -> bool:
     from worker.entry.config import ConfigError
-    from worker.settings import SettingError
+    from worker.setting_kinds import SettingError
 
     return isinstance(error, ConfigError | SettingError)
 

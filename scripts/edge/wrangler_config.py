@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from worker.entry.config import ConfigError, load_config
-from worker.settings import DEVELOPMENT_MARK, SETTINGS
+from worker.setting_kinds import DEVELOPMENT_MARK
+from worker.settings import SETTINGS
 
 SOURCES: Final = "src"
 """Folder of our modules in the bundle: apart from python_modules/, which wrangler adds itself."""

@@ -15,7 +15,7 @@ from kv.faults import KINDS, ONE_WRITE, SHORT_PAGES, FaultyNamespace
 from tests.support.profiles import encode, ndjson, profile
 from tests.support.running_host import running_host
 from worker.entry.faults import KINDS as ALL_KINDS
-from worker.settings import SettingError
+from worker.setting_kinds import SettingError
 
 
 class Clock:

@@ -12,7 +12,8 @@ from tests.support.running_host import SECRETS
 from worker.crypto import ChainedHash, UnknownHash, read_chained
 from worker.entry.edge_crypto import EdgeCrypto
 from worker.entry.native_crypto import NativeCrypto
-from worker.settings import SettingError, Settings
+from worker.setting_kinds import SettingError
+from worker.settings import Settings
 
 _CHEAPEST = Settings.load(SECRETS)
 

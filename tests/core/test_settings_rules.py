@@ -4,7 +4,8 @@ import pytest
 
 from tests.support.running_host import SECRETS
 from worker.codec import b64url
-from worker.settings import SETTINGS, Secret, SettingError, Settings
+from worker.setting_kinds import Secret, SettingError
+from worker.settings import SETTINGS, Settings
 
 _KEY = b64url(b"z" * 32)
 

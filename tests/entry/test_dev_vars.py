@@ -14,7 +14,8 @@ from worker.entry.dev_vars import (
     make_dev_vars,
     read_dev_vars,
 )
-from worker.settings import SETTINGS, SettingError, Settings
+from worker.setting_kinds import SettingError
+from worker.settings import SETTINGS, Settings
 
 SECRETS = {row.name for row in SETTINGS if row.secret}
 

@@ -12,7 +12,7 @@ from tests.support.problems import assert_problem
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
 from worker.identity.tokens import issue
-from worker.limits import BACKUP_DEFAULT_MAX_BYTES, BACKUP_MIN_BYTES
+from worker.limits import BACKUP_MIN_BYTES, MIB
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ async def test_the_bounds_of_a_blob(ada: Keeper, over: int | None) -> None:
     too_short = await ada.store(blob(1, BACKUP_MIN_BYTES - 1), over)
     assert_problem(too_short, 400, "bad_request")
     assert_problem(await ada.store(b"", over), 400, "bad_request")
-    too_long = await ada.store(blob(1, BACKUP_DEFAULT_MAX_BYTES + 1), over)
+    too_long = await ada.store(blob(1, 2 * MIB + 1), over)
     assert_problem(too_long, 413, "payload_too_large")
     assert (await ada.fetch()).status == (404 if over is None else 200)
-    for size in (BACKUP_MIN_BYTES, BACKUP_DEFAULT_MAX_BYTES):
+    for size in (BACKUP_MIN_BYTES, 2 * MIB):
         stored = await ada.store(blob(size, size), over)
         assert stored.status in (200, 201)
         over = stored.json()["version"]

@@ -10,7 +10,7 @@ sent it, so a host may believe one only, and nearly all write X-Forwarded-For.
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from worker.settings import Network
+from worker.setting_kinds import Network
 
 # More proxies in a row than this are a forged field.
 _HOPS = 32

@@ -15,7 +15,8 @@ from pathlib import Path
 from worker.codec import b64url
 from worker.entry.config import Config
 from worker.entry.private_file import write_private
-from worker.settings import DEVELOPMENT_MARK, SETTINGS, Setting
+from worker.setting_kinds import DEVELOPMENT_MARK, Setting
+from worker.settings import SETTINGS
 
 DEV_VARS = ".dev.vars"
 _HEAD = (

@@ -40,7 +40,8 @@ from worker.limiter.counting import Limiter, ProcessLimiter
 from worker.log import Log
 from worker.registry import ACTORS
 from worker.relay.inbox import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
-from worker.settings import SETTINGS, SettingError, Settings
+from worker.setting_kinds import SettingError
+from worker.settings import SETTINGS, Settings
 from worker.web import refusal
 from worker.wire.safe_headers import SAFE_HEADERS, add_safe_headers, safe_headers
 

@@ -13,7 +13,8 @@ from durable.contract import ObjectId
 from kv import faults as kv_faults
 from kv.contract import KVNamespace
 from worker.entry.stores import Store
-from worker.settings import SettingError, Settings
+from worker.setting_kinds import SettingError
+from worker.settings import Settings
 
 OBJECT_RESET: Final = "object-reset"
 KINDS: Final = kv_faults.KINDS | d1_faults.KINDS | {OBJECT_RESET}

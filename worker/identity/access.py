@@ -12,7 +12,7 @@ from typing import Final
 
 from d1_schema.contract import D1Database
 from worker.identity.tokens import Claims, verify
-from worker.settings import Keyring
+from worker.setting_kinds import Keyring
 
 RELOAD_SECONDS: Final = 5
 # The most that ACCESS_TOKEN_MINUTES may be, not what it is: older tokens may live longer.

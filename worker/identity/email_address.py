@@ -18,7 +18,7 @@ import unicodedata
 from typing import Final
 
 from worker.codec import b64url
-from worker.settings import Keyring
+from worker.setting_kinds import Keyring
 
 ADDRESS_CHARS: Final = 254  # RFC 5321 §4.5.3.1.3, without the brackets
 _LOCAL_CHARS: Final = 64

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.errors import Unauthorized
-from worker.settings import Keyring
+from worker.setting_kinds import Keyring
 
 ISSUER = "edgekeep"
 Audience = Literal["api", "relay", "backup", "replication"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from worker.entry.dev_vars import DEV_VARS, dev_vars_path, read_dev_vars
-from worker.settings import DEVELOPMENT_MARK, SETTINGS, Setting
+from worker.setting_kinds import DEVELOPMENT_MARK, Setting
+from worker.settings import SETTINGS
 
 if TYPE_CHECKING:
     from worker.entry.console.frame import Console, Page
