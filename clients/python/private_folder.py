@@ -6,9 +6,11 @@ The lock is between programs of one machine; it ends with the program that holds
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
+
+_NEW: Final = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
 
 
 def default_folder(environ: Mapping[str, str], name: str) -> Path:
@@ -73,23 +75,20 @@ class PrivateFolder:
 
     def replace(self, content: bytes) -> None:
         """Replace the file whole, readable for its owner alone."""
-        draft = None
+        draft = self.folder / f".{self.file.name}.{os.getpid()}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes it 0600.
-            handle, draft = tempfile.mkstemp(prefix=f".{self.file.name}.", dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(os.open(draft, _NEW, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(handle)
-            Path(draft).replace(self.file)
-            draft = None
+                os.fsync(file.fileno())
+            draft.replace(self.file)
             _sync(self.folder)
         except OSError as error:
             raise self._unusable(f"{self.file} cannot be written: {error.strerror}.") from None
         finally:
-            if draft is not None:
-                Path(draft).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
 
 
 def _sync(folder: Path) -> None:

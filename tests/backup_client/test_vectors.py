@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from clients.python.backup import vectors
 from clients.python.backup.errors import BackupError
 from clients.python.backup.sealing import unseal
+from tests.backup_client import vectors
 from tests.edge.workerd import install
 from tests.house.sources import ROOT
 

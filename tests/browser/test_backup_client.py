@@ -5,8 +5,8 @@ import mimetypes
 
 from playwright.sync_api import Browser, Route
 
-from clients.python.backup.vectors import PATH
 from tests.backup_client.test_vectors import BROWSER_CLIENTS
+from tests.backup_client.vectors import PATH
 from tests.edge.workerd import install
 
 # What a page with a strict policy needs for Argon2id in WebAssembly, and no more.

@@ -1,7 +1,7 @@
 """
 The test vectors of the backup format: with these a client in another language checks itself.
 
-    python -m clients.python.backup.vectors          writes docs/vectors/backup-v1.json
+    python -m tests.backup_client.vectors          writes docs/vectors/backup-v1.json
 
 Every byte that is random in real use comes from a hash of its name here. Never use these values.
 """
@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from clients.python.backup import password as passwords
@@ -28,9 +27,10 @@ from clients.python.backup.model import (
 )
 from clients.python.backup.payload import BLOCK_BYTES, encode
 from clients.python.backup.sealing import HEAD_BYTES, HEADER_BYTES, NONCE_BYTES, Header, seal
+from tests.house.sources import ROOT
 
-PATH = Path(__file__).parents[3] / "docs" / "vectors" / "backup-v1.json"
-_PASSWORD = "correct horse battery staple"  # noqa: S105 - a vector
+PATH = ROOT / "docs" / "vectors" / "backup-v1.json"
+_PASSWORD = "correct horse battery staple"
 _WHEN = 1_764_000_000_000
 
 
@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
     sealed = list(_sealed())
     return {
         "format": "edgekeep backup v1",
-        "about": "docs/backup-format.md. Bytes are hexadecimal. Made by clients.python.backup.",
+        "about": "docs/backup-format.md. Bytes are hexadecimal. Made by tests/backup_client.",
         "passwords": list(_passwords()),
         "sealed": sealed,
         "refused": list(_refused(bytes.fromhex(sealed[0]["blob"]))),
