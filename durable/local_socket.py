@@ -6,7 +6,7 @@ the network:
 
 - each frame from the network: `client.send(data)`, then `await client.writable()`, which waits
   while the actor is behind;
-- frames to the network: `await client.receive_all()` until `Closed` comes; what is in the
+- frames to the network: `await client.receive()` until `Closed` comes; what is in the
   transport's own buffer the host tells by `client.network_buffer`;
 - the network's end came: `client.hang_up(code, reason)`, with whatever code it gave (None, 0
   or 1005 for a close without a code, 1006 when the peer vanished); `client.drop()` is the same
@@ -177,16 +177,6 @@ class LocalSocket:
             # Whoever still reads this end hears of it too.
             self._end_queue(DROPPED)
             self.cut(DROPPED)
-
-    async def receive_all(self) -> list[Message | Closed]:
-        """Return all that waits, at least one; `Closed` comes alone, again and again."""
-        first = await self.receive()
-        if not self._queue or isinstance(first, Closed):
-            return [first]
-        waiting, self._queue, self._waiting_bytes = [first, *self._queue], [], 0
-        if isinstance(waiting[-1], Closed):
-            self._queue.append(waiting.pop())  # left for the next call, which answers it
-        return waiting
 
     async def receive(self) -> Message | Closed:
         """Return the next message; after the last, `Closed`, again and again."""

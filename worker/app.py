@@ -17,10 +17,10 @@ from worker.errors import (
     Problem,
     StorageUnavailable,
 )
-from worker.identity.caller import Caller, identify
+from worker.identity.caller import identify
 from worker.limiter.counting import address_key, refused, spared
 from worker.limits import GENERAL, RateLimit
-from worker.log import client_ids
+from worker.log import FinishedRequest, client_ids
 from worker.registry import AT_START, SCHEDULES, Job
 from worker.route_table import Resource, Route, RouteTable
 from worker.routes import ROUTES
@@ -41,32 +41,28 @@ class Worker:
         self.schedules = schedules
         self.at_start = tuple(at_start)
 
-    async def handle(
-        self, request: Request, env: Env, resource: Resource | None = None
-    ) -> Response:
-        """
-        Answer *request*.
-
-        A host that has matched the path already hands in its *resource* and has set the request's
-        params; otherwise the table is asked here.
-        """
+    async def handle(self, request: Request, env: Env) -> Response:
+        """Answer *request*."""
         started = env.tools.now()
         request_id = request.request_id = env.request_id()
-        request.attributes = client_ids(request.headers)
-        if resource is None:
-            found = self.table.match(request.path)
-            if found is not None:
-                resource, request.params = found
+        request.attributes.update(client_ids(request.headers))
+        resource, request.params = self.table.match(request.path) or (None, {})
         try:
             response = await _respond(request, resource, env)
         except Exception as error:
             response = refusal(_problem_of(error, env, request_id), request_id)
         response.headers["X-Request-Id"] = request_id
         cors.mark(request, response, resource, env)
-        path = resource.path if resource is not None else "(none)"
-        ended = env.tools.now()
         env.log.request(
-            request.method, path, response.status, started, ended, request_id, request.attributes
+            FinishedRequest(
+                method=request.method,
+                route=resource.path if resource is not None else "(none)",
+                status=response.status,
+                started=started,
+                ended=env.tools.now(),
+                request_id=request_id,
+                attributes=request.attributes,
+            )
         )
         return response
 
@@ -114,7 +110,9 @@ async def _respond(request: Request, resource: Resource | None, env: Env) -> Res
         if limit is not None and limit.by == "account":
             await _take(env, limit, address)
         return await route.handler(request, caller, env)
-    request.attributes += _attributes(caller, env)
+    request.attributes["actor_uid"] = caller.uid(env)
+    if caller.session_id:
+        request.attributes["session_id"] = caller.session_id
     if limit is not None and limit.by == "account":
         await _take(env, limit, caller.subject)
     response = await route.handler(request, caller, env)
@@ -126,12 +124,6 @@ async def _take(env: Env, row: RateLimit, key: str) -> None:
     wait = await env.limiter.take(row, key)
     if wait > 0:
         raise refused(wait, row)
-
-
-def _attributes(caller: Caller, env: Env) -> str:
-    """Return who *caller* is as members of a log line: both are ours, so nothing to escape."""
-    session = f',"session_id":"{caller.session_id}"' if caller.session_id else ""
-    return f',"actor_uid":"{caller.uid(env)}"{session}'
 
 
 def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:

@@ -12,8 +12,8 @@ Who it says to be (X-DR-Actor) is not believed and not written.
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from worker.codec import iso_time
 from worker.web import HeaderMap
@@ -21,22 +21,33 @@ from worker.web import HeaderMap
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-# One finished request, as `Log.request` takes it.
-_Finished = tuple[str, str, int, float, float, str, str]
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
-def client_ids(headers: HeaderMap) -> str:
+class FinishedRequest(NamedTuple):
+    """What a request line tells; *started* and *ended* are epoch seconds."""
+
+    method: str
+    route: str
+    status: int
+    started: float
+    ended: float
+    request_id: str
+    attributes: Mapping[str, str | None]
+
+
+def client_ids(headers: HeaderMap) -> dict[str, str]:
     """Return the device and the session that a client names, as further members of a log line."""
     device = headers.get("X-DR-Device") or headers.get("X-Device-Id")
     session = headers.get("X-DR-Session")
     if device is None and session is None:
-        return ""
-    named = (("device_id", device), ("client_session_id", session))
-    return "".join(
-        f',"{name}":"{value.lower()}"' for name, value in named if value and _UUID.fullmatch(value)
-    )
+        return {}
+    named = {"device_id": device, "client_session_id": session}
+    return {
+        name: value.lower() for name, value in named.items() if value and _UUID.fullmatch(value)
+    }
 
 
 class Log:
@@ -53,33 +64,20 @@ class Log:
         self,
         write: Callable[[str], None],
         now: Callable[[], float],
-        labels: dict[str, str],
+        labels: Mapping[str, str],
         later: Callable[[Callable[[], None]], object] = lambda call: call(),
     ) -> None:
         self._write = write
         self._now = now
         self._later = later
-        self._labels = json.dumps(labels, separators=(",", ":"))[1:-1]
+        self._labels = labels
         self._second = -1
         self._stamp = ""
-        self._finished: list[_Finished] = []
+        self._finished: list[FinishedRequest] = []
 
-    def request(
-        self,
-        method: str,
-        route: str,
-        status: int,
-        started: float,
-        ended: float,
-        request_id: str,
-        attributes: str,
-    ) -> None:
-        """
-        Note one finished request; *started* and *ended* are epoch seconds.
-
-        *attributes* are further members, written as JSON, each with a comma before it.
-        """
-        self._finished.append((method, route, status, started, ended, request_id, attributes))
+    def request(self, finished: FinishedRequest) -> None:
+        """Note one finished request."""
+        self._finished.append(finished)
         if len(self._finished) == 1:
             self._later(self.flush)
 
@@ -89,22 +87,24 @@ class Log:
         if finished:
             self._write("".join(map(self._request_line, finished)))
 
-    def _request_line(self, finished: _Finished) -> str:
-        method, route, status, started, ended, request_id, attributes = finished
-        if method not in METHODS:
-            method = "OTHER"
-        return (
-            f'{{"ts":"{self._time(ended)}","level":"info","event":"request",{self._labels},'
-            f'"method":"{method}","route":"{route}","status":{status},'
-            f'"ms":{(ended - started) * 1000:.2f},"request_id":"{request_id}"{attributes}}}\n'
-        )
+    def _request_line(self, one: FinishedRequest) -> str:
+        members = {
+            **self._head(one.ended, "info", "request"),
+            **self._labels,
+            "method": one.method if one.method in METHODS else "OTHER",
+            "route": one.route,
+            "status": one.status,
+            "ms": round((one.ended - one.started) * 1000, 2),
+            "request_id": one.request_id,
+            **one.attributes,
+        }
+        return _encode(members) + "\n"
 
     def event(self, level: str, event: str, **members: Any) -> None:
         """Write one event; *members* are for machines and must hold nothing personal."""
         self.flush()  # keeps the lines in order
-        head = {"ts": self._time(self._now()), "level": level, "event": event}
-        line = json.dumps({**head, **members}, separators=(",", ":"), default=str)
-        self._write(f"{line[:-1]},{self._labels}}}\n")
+        head = self._head(self._now(), level, event)
+        self._write(_encode({**head, **members, **self._labels}) + "\n")
 
     def error(self, event: str, error: BaseException, **members: Any) -> None:
         """
@@ -120,9 +120,11 @@ class Log:
             trace = trace.tb_next
         self.event("error", event, exception=type(error).__name__, at=frames[-6:], **members)
 
-    def _time(self, now: float) -> str:
+    def _head(self, now: float, level: str, event: str) -> dict[str, str]:
+        """Return the members that begin every line."""
         second = int(now)
         if second != self._second:
             self._second = second
             self._stamp = iso_time(second)[:-5]
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+        stamp = f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+        return {"ts": stamp, "level": level, "event": event}

@@ -77,7 +77,7 @@ class Request:
         self.query_string = query_string
         self.params: Mapping[str, str] = {}
         self.request_id = ""
-        self.attributes = ""
+        self.attributes: dict[str, str | None] = {}
         self._headers: HeaderMap = Headers() if headers is None else headers
         self._query: dict[str, str] | None = None
         self._body = body
@@ -154,14 +154,14 @@ class Response:
         self,
         body: bytes | AsyncIterator[bytes] | None = None,
         status: int = 200,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         web_socket: Any = None,
         cookies: tuple[str, ...] = (),
     ) -> None:
         self.body = body
         self.cookies = cookies
         self.status = status
-        self.headers = {} if headers is None else headers
+        self.headers = dict(headers or ())
         self.web_socket = web_socket
         self.max_message_bytes = WEB_SOCKET_BYTES
 

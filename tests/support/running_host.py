@@ -21,8 +21,7 @@ from worker.codec import b64url
 from worker.entry.config import load_config
 from worker.entry.console.frame import Console
 from worker.entry.console.log_tail import LogTail
-from worker.entry.host import make_app
-from worker.entry.host_runner import HostRunner
+from worker.entry.host_server import serving
 from worker.entry.host_tools import HostTools
 from worker.entry.open_env import Opened, open_env
 from worker.env import Env
@@ -196,15 +195,13 @@ async def running_host(
     tools = tools or HostTools(now=clock)
     opened = await open_env(config, state, merged, tail.write, tools=tools)
     worker = Worker(routes)
-    app = make_app(worker, opened.env, Console(opened, worker, tail, merged))
-    runner = HostRunner(app, opened.env, shutdown_timeout=5)
+    console = Console(opened, worker, tail, merged)
     async with contextlib.AsyncExitStack() as exits:
         # What thousands of tests have left behind is not the host's to collect in a turn.
         gc.freeze()
         exits.callback(gc.unfreeze)
         exits.push_async_callback(opened.close)
-        await runner.setup()
-        exits.push_async_callback(runner.cleanup)
+        runner = await exits.enter_async_context(serving(worker, opened.env, console, grace=5))
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await opened.actors.start()
         port = runner.addresses[0][1]

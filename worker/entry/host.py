@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,32 +16,22 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from worker.app import Worker
-from worker.entry.client_address import TrustedProxies
 from worker.entry.config import Config, ConfigError
 from worker.entry.console.frame import Console
 from worker.entry.console.guard import is_loopback
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
-from worker.entry.host_http import HostRequest, Sender
-from worker.entry.host_runner import HostRunner
+from worker.entry.host_server import serving
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
-from worker.env import Env
-from worker.route_table import Resource, Route
+from worker.route_table import Route
 from worker.routes import ROUTES
 from worker.settings import Settings
-from worker.wire.safe_headers import safe_headers
 
 if TYPE_CHECKING:
     # It brings the X.509 parts of cryptography, which a start without TLS need not pay for.
     from worker.entry.tls import Tls
-
-# How long requests in flight may go on after a stop was asked for.
-_GRACE_SECONDS = 10
-_CRON_DOOR = "/cdn-cgi/handler/scheduled"
-
-AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +93,21 @@ async def _serve(
     opened = await open_env(config, state, variables, tail.write)
     await worker.begin(opened.env)
     console = Console(opened, worker, tail, variables, listen.host)
-    app = make_app(worker, opened.env, console, tls=listen.strict)
-    runner = HostRunner(app, opened.env, shutdown_timeout=_GRACE_SECONDS)
     try:
-        await runner.setup()
-        await start_site(runner, listen)
-        for warning in warnings(opened.env.settings, listen):
-            _say(f"warning: {warning}")
-        await _run_until_stopped(console.crons, opened, listen.url)
-        # No new callers; then sockets, so that the wait below is for plain requests only.
-        for site in list(runner.sites):
-            await site.stop()
-        await opened.actors.close()
+        async with serving(worker, opened.env, console, tls=listen.strict) as runner:
+            await start_site(runner, listen)
+            for warning in warnings(opened.env.settings, listen):
+                _say(f"warning: {warning}")
+            await _run_until_stopped(console.crons, opened, listen.url)
+            # No new callers; then sockets, so that the wait is for plain requests only.
+            for site in list(runner.sites):
+                await site.stop()
+            await opened.actors.close()
     finally:
-        await runner.cleanup()
         await opened.close()
 
 
-async def start_site(runner: web.AppRunner, listen: Listen) -> None:
+async def start_site(runner: web.BaseRunner, listen: Listen) -> None:
     """Begin to answer; raises `ConfigError` when the address cannot be had."""
     context = listen.tls.context if listen.tls else None
     try:
@@ -174,70 +161,6 @@ def _say(line: str) -> None:
     """Tell the developer; stdout belongs to the log."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-def make_app(
-    worker: Worker, env: Env, console: Console | None = None, *, tls: bool = False
-) -> web.Application:
-    """
-    Turn the route table into aiohttp routes; every path ends in the same portable Worker.
-
-    But for what only a host has, and only in development: the *console* and the door of crons.
-    *tls*: it is served over TLS under a real name.
-    """
-    app = web.Application()
-    settings = env.settings
-    sender = Sender(safe_headers(settings, tls=tls))
-    app.on_response_prepare.append(sender.protect)
-    doors = _Doors(worker, env, sender, TrustedProxies.of(settings.trusted_proxies))
-    if console is not None and not env.settings.production:
-        console.routes(app)
-    for resource in worker.table.resources.values():
-        app.router.add_route("*", resource.path, doors.door(resource))
-    if not env.settings.production:
-        runs = console.crons if console is not None else RecordedCrons(worker)
-        app.router.add_route("GET", _CRON_DOOR, _cron_door(runs, env))
-    # Every other path, also one with a line break in it, which `.` would leave to aiohttp.
-    app.router.add_route("*", r"/{path:[\s\S]*}", doors.door(None))
-    return app
-
-
-@dataclass(frozen=True, slots=True)
-class _Doors:
-    """What every door needs."""
-
-    worker: Worker
-    env: Env
-    sender: Sender
-    proxies: TrustedProxies | None
-
-    def door(self, resource: Resource | None) -> AiohttpHandler:
-        """Return the handler of one path, or of all that have none."""
-        path = resource.path if resource is not None else ""
-        handle, env, send, proxies = self.worker.handle, self.env, self.sender.send, self.proxies
-
-        async def door(raw: web.Request) -> web.StreamResponse:
-            request = HostRequest(raw, proxies)
-            # aiohttp matches decoded paths; only the exact spelling counts here, as at the edge.
-            matched = resource if request.path == path else None
-            response = await handle(request, env, matched)
-            # A WebSocket lives on in `send`, for days; what it was asked with need not.
-            del request
-            return await send(raw, response)
-
-        return door
-
-
-def _cron_door(runs: RecordedCrons, env: Env) -> AiohttpHandler:
-    """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
-
-    async def door(raw: web.Request) -> web.StreamResponse:
-        if not is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
-            return web.Response(status=403, text="local only\n")
-        done = await runs.scheduled(raw.query.get("cron", ""), env)
-        return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
-
-    return door
 
 
 def _url_host(host: str) -> str:

@@ -1,24 +1,32 @@
-"""aiohttp requests in, core requests out, and back: bodies both ways, compression."""
+"""aiohttp requests in, core requests out, and back: bodies both ways, headers, compression."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
 
 from aiohttp import ClientError, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from worker.entry.client_address import TrustedProxies
 from worker.entry.host_sockets import connect
-from worker.entry.whole_response import SERVER, Tail, WholeResponse, check_fields, suits
 from worker.errors import IncompleteBody
+from worker.settings import Settings
 from worker.web import HeaderMap, Request, Response
-from worker.wire.safe_headers import add_safe_headers
+from worker.wire.safe_headers import safe_headers
 
 # Below this a compressed answer saves less than a network packet.
 _COMPRESS_BYTES = 1024
+_NO_BODY = (204, 304)
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/problem+json", "text/")
-_VARY = "Accept-Encoding"
 # Of a body's bytes that have arrived at most so many are handed on at once: a slow store holds
 # them in memory for each of its uploads.
 _READ_BYTES = 256 * 1024
@@ -29,7 +37,7 @@ class HostRequest(Request):
 
     __slots__ = ("_proxies", "_raw")
 
-    def __init__(self, raw: web.Request, proxies: TrustedProxies | None = None) -> None:
+    def __init__(self, raw: web.BaseRequest, proxies: TrustedProxies | None = None) -> None:
         target = raw.raw_path
         if target.startswith("/"):
             self.path, _, self.query_string = target.partition("?")
@@ -39,7 +47,7 @@ class HostRequest(Request):
         self.method = raw.method
         self.params = {}
         self.request_id = ""
-        self.attributes = ""
+        self.attributes = {}
         self._query = None
         self._raw = raw
         self._proxies = proxies
@@ -67,7 +75,7 @@ class HostRequest(Request):
         return _chunks(self._raw)
 
 
-async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
+async def _chunks(raw: web.BaseRequest) -> AsyncIterator[bytes]:
     try:
         async for chunk in raw.content.iter_chunked(_READ_BYTES):
             yield chunk
@@ -75,63 +83,105 @@ async def _chunks(raw: web.Request) -> AsyncIterator[bytes]:
         raise IncompleteBody("The connection ended before the body did.") from None
 
 
-class Sender:
-    """Sends answers, each with the safe headers of this host."""
+class SafeHeaders(dict[str, str]):
+    """What every answer of this host carries, unless it sets the same itself."""
 
-    __slots__ = ("_own", "_safe", "_tail")
+    def __init__(self, settings: Settings, *, tls: bool) -> None:
+        # Not what it runs on: a version tells which holes to try.
+        super().__init__({"Server": "edgekeep", **safe_headers(settings, tls=tls)})
+        self._all_lines = _lines(self)
 
-    def __init__(self, safe: Mapping[str, str]) -> None:
-        self._safe = safe
-        self._own = frozenset(safe)
-        self._tail = Tail(safe)
+    def lines_beside(self, fields: Mapping[str, str]) -> str:
+        """Return the lines of those that are not in *fields*."""
+        if self.keys().isdisjoint(fields):
+            return self._all_lines
+        return _lines({name: value for name, value in self.items() if name not in fields})
 
-    async def send(self, raw: web.Request, response: Response) -> web.StreamResponse:
-        """
-        Send *response* as the answer to *raw*.
 
-        Raises ValueError before anything has gone out when a handler let something into a header
-        that would end it: `host_runner` makes a 500 of that.
-        """
-        whole = self._whole(raw, response)
-        if whole is not None:
-            return whole
-        if response.web_socket is not None:
-            return await connect(raw, response)
-        assert response.body is not None
-        assert not isinstance(response.body, bytes)
-        return await _stream(raw, response, response.body)
+async def send(raw: web.BaseRequest, response: Response, safe: SafeHeaders) -> web.StreamResponse:
+    """
+    Answer *raw* with *response*, whose headers go before the *safe* ones of this host.
 
-    def _whole(self, raw: web.Request, response: Response) -> web.StreamResponse | None:
-        """Return the answer when its body is all there; raises ValueError for a broken header."""
-        body = b"" if response.body is None else response.body
-        if not isinstance(body, bytes) or response.web_socket is not None:
-            check_fields(response.headers)
-            return None
-        compress = len(body) >= _COMPRESS_BYTES and _compresses(raw, response)
-        if (
-            not compress
-            and not response.cookies
-            and self._own.isdisjoint(response.headers)
-            and suits(raw, response.status, body)
-        ):
-            return WholeResponse(response.status, response.headers, body, self._tail.now())
-        check_fields(response.headers)
-        answer = web.Response(body=body, status=response.status, headers=_fields(response))
-        if compress:
-            answer.enable_compression(web.ContentCoding.gzip)
-        return answer
+    Raises ValueError before anything has gone out when a handler let something into a header that
+    would end it: `host_server` makes a 500 of that.
+    """
+    text = "".join((*response.headers.values(), *response.cookies))
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header holds a line break")
+    if response.web_socket is not None:
+        return await connect(raw, response, safe)
+    body = b"" if response.body is None else response.body
+    if not isinstance(body, bytes):
+        return await _stream(raw, response, safe, body)
+    if len(body) < _COMPRESS_BYTES or not _compresses(raw, response):
+        return _Whole(raw, _head(raw, response, safe, len(body)), body)
+    answer = web.Response(body=body, status=response.status, headers=_fields(response, safe))
+    answer.enable_compression(web.ContentCoding.gzip)
+    return answer
 
-    async def protect(self, _raw: web.Request, answer: web.StreamResponse) -> None:
-        """Add what every answer carries to one that aiohttp writes (a signal of the app)."""
-        answer.headers["Server"] = SERVER
-        add_safe_headers(answer.headers, self._safe)
+
+class _Whole(web.StreamResponse):
+    """
+    An answer whose bytes are all there: head and body leave in one write.
+
+    `web.Response` prepares for chunks, cookies, payloads and signals as well; for a small answer
+    that costs as much as all that the Worker does (decision 16).
+    """
+
+    def __init__(self, raw: web.BaseRequest, head: bytes, body: bytes) -> None:
+        super().__init__()
+        self._raw = raw
+        self._bytes = head if raw.method == "HEAD" else head + body
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open."""
+        return self._raw.keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """There is nothing to prepare."""
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write everything; raises ConnectionResetError when the reader has gone."""
+        await self._raw.writer.write(self._bytes)
+
+
+def _head(raw: web.BaseRequest, response: Response, safe: SafeHeaders, length: int) -> bytes:
+    status = response.status
+    fields = {**response.headers, "Date": _date(int(time.time()))}
+    if status not in _NO_BODY:
+        fields.setdefault("Content-Length", str(length))
+    if not raw.keep_alive:
+        fields["Connection"] = "close"
+    elif raw.version == HttpVersion10:
+        fields["Connection"] = "keep-alive"
+    start = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n"
+    cookies = "".join([f"Set-Cookie: {cookie}\r\n" for cookie in response.cookies])
+    return f"{start}{safe.lines_beside(fields)}{_lines(fields)}{cookies}\r\n".encode()
+
+
+def _lines(fields: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _fields(response: Response, safe: SafeHeaders) -> CIMultiDict[str]:
+    fields = CIMultiDict({**safe, **response.headers})
+    for cookie in response.cookies:
+        fields.add("Set-Cookie", cookie)
+    return fields
 
 
 async def _stream(
-    raw: web.Request, response: Response, body: AsyncIterator[bytes]
+    raw: web.BaseRequest, response: Response, safe: SafeHeaders, body: AsyncIterator[bytes]
 ) -> web.StreamResponse:
     compress = _compresses(raw, response)
-    answer = web.StreamResponse(status=response.status, headers=_fields(response))
+    answer = web.StreamResponse(status=response.status, headers=_fields(response, safe))
     if compress:
         answer.enable_compression(web.ContentCoding.gzip)
     async with aclosing(body) as chunks:  # type: ignore[type-var]
@@ -147,19 +197,13 @@ async def _stream(
     return answer
 
 
-def _fields(response: Response) -> CIMultiDict[str]:
-    fields = CIMultiDict(response.headers)
-    for cookie in response.cookies:
-        fields.add("Set-Cookie", cookie)
-    return fields
-
-
-def _compresses(raw: web.Request, response: Response) -> bool:
+def _compresses(raw: web.BaseRequest, response: Response) -> bool:
     """Whether to compress; an answer that might be is marked with Vary for caches."""
     headers = response.headers
     if not headers.get("Content-Type", "").startswith(_COMPRESSIBLE):
         return False
-    headers["Vary"] = f"{headers['Vary']}, Accept-Encoding" if "Vary" in headers else _VARY
+    vary = headers.get("Vary")
+    headers["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
     accepted = raw.headers.get("Accept-Encoding")
     return accepted is not None and _takes_gzip(accepted)
 

@@ -1,0 +1,191 @@
+"""
+The aiohttp server around the Worker: every request ends in the portable pipeline.
+
+But for what only a host has, and only in development: the console and the door of crons. Their
+pages are an aiohttp application of their own; all other paths are matched by the Worker, as at the
+edge, in their exact spelling.
+
+aiohttp answers a malformed request with the bytes that it could not read, and logs them with a
+trace: a token in a broken header, or profiles behind a Content-Length that lies, would stand in the
+log. Here such a request gets a problem document and one line without a word of it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from worker.app import Worker
+from worker.entry.client_address import TrustedProxies
+from worker.entry.console.frame import ROOT, Console
+from worker.entry.console.guard import is_loopback
+from worker.entry.cron_record import RecordedCrons
+from worker.entry.host_http import HostRequest, SafeHeaders, send
+from worker.entry.library_log import LibraryLog
+from worker.env import Env
+from worker.errors import BadRequest, InternalError, Problem
+from worker.web import refusal
+from worker.wire.safe_headers import add_safe_headers
+
+_CRON_DOOR: Final = "/cdn-cgi/handler/scheduled"
+
+_Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    worker: Worker,
+    env: Env,
+    console: Console,
+    *,
+    tls: bool = False,
+    grace: float = 10,
+) -> AsyncIterator[web.BaseRunner]:
+    """
+    Yield a runner whose sites lead to *worker*, in development to *console* as well.
+
+    *tls*: it is served over TLS under a real name. On leaving, what is in flight has *grace*
+    seconds to end. Libraries log through us meanwhile.
+    """
+    safe = SafeHeaders(env.settings, tls=tls)
+    pages = web.AppRunner(_pages(env, console, safe))
+    await pages.setup()
+    door = _door(worker, env, safe, pages)
+    runner = web.ServerRunner(_Server(door, pages, env, safe), shutdown_timeout=grace)
+    await runner.setup()
+    libraries = LibraryLog(env.log)
+    libraries.attach()
+    try:
+        yield runner
+    finally:
+        # First the pages: who watches the log would otherwise be waited for.
+        await pages.cleanup()
+        await runner.cleanup()
+        libraries.detach()
+
+
+def _door(worker: Worker, env: Env, safe: SafeHeaders, pages: web.AppRunner) -> _Answer:
+    """Return what answers every request."""
+    proxies = TrustedProxies.of(env.settings.trusted_proxies)
+    server, router = pages.server, pages.app.router
+    assert server is not None
+    places = () if env.settings.production else (ROOT, _CRON_DOOR)
+
+    async def answer(raw: web.Request) -> web.StreamResponse:
+        request = HostRequest(raw, proxies)
+        if request.path.startswith(places):
+            found = await router.resolve(raw)
+            if found.http_exception is None:
+                return await server.request_handler(raw)
+        if "Expect" in raw.headers and not await _goes_on(raw):
+            return web.Response(status=417, headers=safe)
+        response = await worker.handle(request, env)
+        # A WebSocket lives on in `send`, for days; what it was asked with need not.
+        del request
+        return await send(raw, response, safe)
+
+    return answer
+
+
+async def _goes_on(raw: web.Request) -> bool:
+    """Let a client go on that waits with its body; False: it expects more (RFC 9110 §10.1.1)."""
+    if raw.version < HttpVersion11:
+        return True
+    if raw.headers["Expect"].lower() != "100-continue":
+        return False
+    await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # The answer itself has not begun.
+    raw.writer.output_size = 0
+    await raw.writer.drain()
+    return True
+
+
+def _pages(env: Env, console: Console, safe: SafeHeaders) -> web.Application:
+    """Return the application of what only a host in development has."""
+    app = web.Application()
+
+    async def protect(_raw: web.Request, answer: web.StreamResponse) -> None:
+        # aiohttp has put its own name there.
+        answer.headers["Server"] = safe["Server"]
+        add_safe_headers(answer.headers, safe)
+
+    app.on_response_prepare.append(protect)
+    console.routes(app)
+    app.router.add_route("GET", _CRON_DOOR, _cron_door(console.crons, env))
+    return app
+
+
+def _cron_door(runs: RecordedCrons, env: Env) -> _Answer:
+    """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
+
+    async def door(raw: web.Request) -> web.StreamResponse:
+        if not is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
+            return web.Response(status=403, text="local only\n")
+        done = await runs.scheduled(raw.query.get("cron", ""), env)
+        return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
+
+    return door
+
+
+class _Server(web.Server):
+    """Makes a `_Connection` for each client."""
+
+    def __init__(self, answer: _Answer, pages: web.AppRunner, env: Env, safe: SafeHeaders) -> None:
+        assert pages.server is not None
+        # Requests are made as those of the pages, so that they can be handed on there.
+        super().__init__(
+            answer,  # type: ignore[arg-type]
+            request_factory=pages.server.request_factory,
+        )
+        self.env = env
+        self.safe = safe
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the protocol of a new connection."""
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            auto_decompress=False,
+        )
+
+
+class _Connection(web.RequestHandler):
+    """One connection, with our own words for what is not HTTP."""
+
+    __slots__ = ("_server",)
+
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached the Worker, and close; raises ConnectionError if late."""
+        env = self._server.env
+        if isinstance(exc, Problem):
+            # Raised while an answer was under way: the sender of a body that is echoed has left.
+            raise ConnectionError("the sender has gone")
+        request_id = env.request_id()
+        problem: Problem = InternalError()
+        if status < 500:
+            problem = BadRequest("The request is not valid HTTP.")
+            env.log.event("info", "not_http", status=400, request_id=request_id)
+        elif exc is not None:
+            env.log.error("unexpected", exc, request_id=request_id)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        told = refusal(problem, request_id)
+        answer = web.Response(body=told.body, status=told.status, headers=self._server.safe)
+        answer.headers.update(told.headers)
+        answer.headers["X-Request-Id"] = request_id
+        answer.force_close()
+        return answer
