@@ -29,6 +29,17 @@ def unb64url(text: str) -> bytes:
     return decoded
 
 
+def unb64(text: str) -> bytes:
+    """Decode plain base64, its padding there or not; raises ValueError on anything else."""
+    bare = text.rstrip("=")
+    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+
+
+def unb64_either(text: str) -> bytes:
+    """Decode as `unb64` does, base64url too: for formats whose writers use both alphabets."""
+    return unb64(text.replace("-", "+").replace("_", "/"))
+
+
 def canonical_json(value: Any) -> bytes:
     """Encode *value* as compact UTF-8 JSON with sorted member names: equal values, equal bytes."""
     return json.dumps(

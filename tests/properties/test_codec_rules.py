@@ -1,12 +1,22 @@
 """Encodings: nothing is lost, nothing has two spellings, nothing forged opens."""
 
 import json
+from base64 import b64encode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.codec import b64url, canonical_json, iso_time, open_cursor, seal_cursor, unb64url
+from worker.codec import (
+    b64url,
+    canonical_json,
+    iso_time,
+    open_cursor,
+    seal_cursor,
+    unb64,
+    unb64_either,
+    unb64url,
+)
 
 JSONISH = st.recursive(
     st.none()
@@ -38,6 +48,27 @@ def test_every_text_that_decodes_is_the_one_spelling_of_its_bytes(text: str) -> 
     except ValueError:
         return
     assert b64url(data) == text
+
+
+@given(data=st.binary(max_size=60))
+def test_base64_is_read_with_and_without_padding(data: bytes) -> None:
+    """Plain base64 is read by both readers, base64url by the one that says so."""
+    plain, other = b64encode(data).decode(), urlsafe_b64encode(data).decode()
+    for text in (plain, plain.rstrip("=")):
+        assert unb64(text) == unb64_either(text) == data
+    for text in (other, other.rstrip("=")):
+        assert unb64_either(text) == data
+        if plain != other:
+            with pytest.raises(ValueError):
+                unb64(text)
+
+
+@pytest.mark.parametrize("text", ["a", "ab cd", "ab\ncd", "äbcd", "a=bc", "ab*="])
+def test_what_is_no_base64_is_no_base64_for_either_reader(text: str) -> None:
+    """Blanks, padding in the middle and other letters are refused."""
+    for read in (unb64, unb64_either):
+        with pytest.raises(ValueError):
+            read(text)
 
 
 @given(value=JSONISH)

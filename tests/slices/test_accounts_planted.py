@@ -19,7 +19,8 @@ from tests.support.accounts import (
 from tests.support.problems import assert_problem
 from tests.support.raw import connect
 from tests.support.running_host import Answer, RunningHost, running_host
-from worker.accounts import key_proof, magic_link
+from worker import possession
+from worker.accounts import magic_link
 from worker.codec import open_cursor, seal_cursor
 from worker.identity.caller import PERSON
 from worker.routes import ROUTES
@@ -122,7 +123,7 @@ async def test_a_sealed_thing_opens_nothing_but_what_it_is_for(host: RunningHost
         "cursor": seal_cursor(cursor_key, "refresh", [session_id, 0, "x"]),
         "other purpose": seal_cursor(key, "csrf", [session_id, 0, "x"]),
         "link": magic_link.seal(host.env, magic_link.make(host.env, "a@example.org", "")),
-        "challenge": key_proof.challenge(host.env)["challenge_id"],
+        "challenge": possession.challenge(host.env)["challenge_id"],
         "session id": session_id,
     }
     for name, thing in things.items():

@@ -12,7 +12,7 @@ from tests.support.mails import ways_of
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost, running_host
 from worker.accounts import store
-from worker.accounts.key_proof import user_hash
+from worker.possession import user_hash
 
 _LINK, _OPEN = "/v1/identities/key", "/v1/sessions/key"
 

@@ -1,16 +1,25 @@
 """Accounts as values: roles, ways in, and what the doors take, each member checked for its type."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from worker.codec import iso_time
+from worker.codec import iso_time, unb64
 from worker.env import Env
 from worker.errors import BadRequest
 from worker.identity.caller import pseudonym
 from worker.identity.tokens import AUDIENCES, Audience
 from worker.limits import LABEL_CHARS, SIGN_IN_BYTES
+from worker.possession import (
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    Algorithm,
+    Proof,
+    read_user_hash,
+    user_hash,
+)
 from worker.web import Request, parse_json
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -187,6 +196,56 @@ def read_entry(members: Members, audience: Audience, *, named: bool = True) -> E
         members.fault("audience", "enum", "With cookies the audience is api.")
     members.done()
     return entry
+
+
+def read_proof(members: Members, *, needs_key: bool) -> Proof:
+    """Return the proof in a body; what will not do becomes faults of *members* (see `done`)."""
+    key = _bytes(members, "sign_pkey", KEY_BYTES, needed=needs_key)
+    signature = _bytes(members, "signature", SIGNATURE_BYTES, needed=True)
+    named = members.text("alg", needed=False)
+    algorithm = SIGNATURE_BYTES.get(len(signature))
+    if key and signature and KEY_BYTES[len(key)] != algorithm:
+        members.fault("signature", "format", "The signature is of another kind than the key.")
+    if named and signature and named != algorithm:
+        members.fault("alg", "enum", "alg is ML-DSA-87 or Ed25519, as the key and the signature.")
+    shown = user_hash(key) if needs_key else _hash_of(members, key)
+    return Proof(shown, key, members.text("challenge_id"), signature)
+
+
+def way_of(proof: Proof) -> Way:
+    """Return the way in that *proof* proves, if it holds; the key is its secret."""
+    return Way("pq_key", [("", proof.user_hash)], b64encode(proof.key).decode())
+
+
+def _hash_of(members: Members, key: bytes) -> str:
+    """Return the user hash that is shown, by itself or by its key."""
+    named = members.text("user_hash", needed=False)
+    if not named:
+        if not key:
+            members.fault("user_hash", "required", "user_hash or sign_pkey is needed.")
+        return user_hash(key)
+    found = read_user_hash(named)
+    if not found:
+        members.fault("user_hash", "format", "user_hash has 130 hexadecimal digits.")
+    elif key and user_hash(key) != found:
+        members.fault("user_hash", "mismatch", "user_hash is not that of sign_pkey.")
+    return found
+
+
+def _bytes(members: Members, name: str, sizes: dict[int, Algorithm], *, needed: bool) -> bytes:
+    """Return a member of base64 (padding may be left out) that has one of *sizes*, or b""."""
+    text = members.text(name, needed=needed)
+    if not text:
+        return b""
+    try:
+        data = unb64(text)
+    except ValueError:
+        data = b""
+    if len(data) in sizes:
+        return data
+    lengths = " or ".join(map(str, sizes))
+    members.fault(name, "format", f"{name} must be base64 of {lengths} bytes.")
+    return b""
 
 
 def fault(name: str, code: str, message: str) -> Fault:

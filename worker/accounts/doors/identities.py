@@ -5,9 +5,13 @@ Adding and removing needs a sign-in of the last minutes and proof of the new way
 looks equal (an address at two providers) links nothing (facts/seeds.md §3.2).
 """
 
-from worker.accounts import key_proof, store
+from base64 import b64decode
+from dataclasses import replace
+
+from worker import possession
+from worker.accounts import store
 from worker.accounts.doors.answers import NO_STORE, granted
-from worker.accounts.model import Members, Way, fault, read_entry
+from worker.accounts.model import Members, Way, fault, read_entry, read_proof, way_of
 from worker.accounts.sign_in import chosen
 from worker.env import Env
 from worker.errors import IdentityTaken, LastIdentity, NotFound, Unauthorized, Unprocessable
@@ -51,37 +55,37 @@ async def add_password(request: Request, caller: Caller, env: Env) -> Response:
 
 async def key_challenge(request: Request, caller: Caller, env: Env) -> Response:
     """Answer a challenge that links a key pair to the caller's account."""
-    return Response.json(key_proof.challenge(env, caller.subject), headers=NO_STORE)
+    return Response.json(possession.challenge(env, caller.subject), headers=NO_STORE)
 
 
 async def add_key(request: Request, caller: Caller, env: Env) -> Response:
     """Make a key pair that signed a challenge a way into the caller's account."""
     members = await Members.of(request)
-    proof = key_proof.read_proof(members, needs_key=True)
+    proof = read_proof(members, needs_key=True)
     members.done()
-    if not await key_proof.holds(env, proof, caller.subject):
+    if not await possession.holds(env, proof, caller.subject):
         wrong = fault("signature", "mismatch", "The challenge or its signature does not hold.")
         raise Unprocessable("The key was not linked; get a new challenge.", errors=[wrong])
-    return await _added(env, caller, proof.way)
+    return await _added(env, caller, way_of(proof))
 
 
 async def sign_in_challenge(request: Request, caller: Caller, env: Env) -> Response:
     """Answer a challenge that signs in with a linked key pair."""
-    return Response.json(key_proof.challenge(env), headers=NO_STORE)
+    return Response.json(possession.challenge(env), headers=NO_STORE)
 
 
 async def sign_in(request: Request, caller: Caller, env: Env) -> Response:
     """Sign in with a linked key pair; every refusal of a well-formed proof reads the same."""
     members = await Members.of(request)
-    proof = key_proof.read_proof(members, needs_key=False)
+    proof = read_proof(members, needs_key=False)
     entry = read_entry(members, "api", named=False)
     if entry.cookies:
         check_origin(request, env)
     async with guarded(env, request.remote, proof.user_hash):
-        held = await store.find_way(env, proof.way)
-        key = key_proof.read_key(held.secret) if held is not None else b""
-        judged = key_proof.Proof(proof.user_hash, key, proof.challenge_id, proof.signature)
-        if not await key_proof.holds(env, judged) or held is None:
+        held = await store.find_way(env, way_of(proof))
+        key = b64decode(held.secret) if held is not None else b""
+        judged = replace(proof, key=key)
+        if not await possession.holds(env, judged) or held is None:
             raise _wrong()
         who = SignIn(held.account_id, "pq_key", entry.device_id, entry.label, held.secret)
         try:

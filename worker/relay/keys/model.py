@@ -7,12 +7,12 @@ byte and the key. Keys and signatures are base64 of either alphabet, with or wit
 and in the store they are plain base64 with padding, which everybody's decoder reads.
 """
 
-import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from worker.codec import unb64_either
 from worker.env import Tools
 from worker.errors import BadRequest
 from worker.limits import ERRORS_IN_ANSWER, PREKEYS_PER_CALL
@@ -195,12 +195,9 @@ def _fault(name: str, code: str, message: str) -> dict[str, str]:
 
 def _bytes(value: Any) -> bytes:
     """Return what base64 *value* writes; nothing for what is no base64."""
-    if not isinstance(value, str) or not value.isascii():
-        return b""
-    text = value.replace("-", "+").replace("_", "/").rstrip("=")
     try:
-        return b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
+        return unb64_either(value) if isinstance(value, str) else b""
+    except ValueError:
         return b""
 
 
