@@ -22,8 +22,10 @@ from aiohttp import ClientError
 
 from tests.support.backups import BINARY, blob, sweep_later
 from tests.support.child_host import ChildHost, child_host
+from tests.support.clock import Clock
 from tests.support.running_host import ROOT, SECRETS, read
 from worker.entry.config import load_config
+from worker.entry.host_tools import HostTools
 from worker.entry.open_env import open_env
 from worker.env import Env
 
@@ -182,7 +184,8 @@ async def _dripping(body: bytes, pause: float) -> AsyncIterator[bytes]:
 async def stores(state: Path) -> AsyncIterator[Env]:
     """Open the stores of a host that does not run."""
     config = load_config(ROOT / "wrangler_compat.toml")
-    opened = await open_env(config, state, {**config.variables, **SECRETS}, lambda _text: None)
+    variables, tools = {**config.variables, **SECRETS}, HostTools(now=Clock())
+    opened = await open_env(config, state, variables, lambda _text: None, tools=tools)
     try:
         yield opened.env
     finally:
