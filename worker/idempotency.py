@@ -2,23 +2,44 @@
 Idempotency keys: of all requests with one key, exactly one runs, the others get its answer.
 
 KV cannot arbitrate (it is eventually consistent, bindings.md A8), so an actor does: one
-`IdempotencyBox` per principal, route and key. It holds who runs, then the answer until it expires.
-IDEMPOTENCY_KV keeps a copy of finished answers, which never change, as a cheap first look.
-(facts/seeds.md X27.)
+`IdempotencyBox` per principal. It knows every run of the principal, with the key that it holds and
+then its answer, until these expire: so an erasure finds them all. IDEMPOTENCY_KV keeps a copy of
+finished answers, which never change, as a cheap first look. (facts/seeds.md X27.)
 """
 
 import base64
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from durable.contract import AlarmInfo, DurableObject
+from durable.contract import AlarmInfo, DurableObject, SqlCursor
 from worker.env import Env
 from worker.errors import BadRequest
 from worker.limits import IDEMPOTENCY_KEY_CHARS
 from worker.web import Request, Response
 
 REPLAY_MARK = "Idempotent-Replayed"
+# Of the copies in IDEMPOTENCY_KV.
+PREFIX = "answer:"
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, until_ms INTEGER NOT NULL,
+    key TEXT UNIQUE, key_until_ms INTEGER, answer TEXT)
+"""
+_HOLDER = "SELECT run, answer FROM runs WHERE key = ?"
+_LOSE = "UPDATE runs SET key = NULL, key_until_ms = NULL WHERE key = ?"
+_BEGIN = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, NULL)"
+_FINISH = """
+UPDATE runs SET answer = ?, key_until_ms = ? WHERE run = ? AND key = ? RETURNING run
+"""
+_RELEASE = "UPDATE runs SET key = NULL, key_until_ms = NULL WHERE run = ? AND key = ?"
+_FORGET_KEYS = """
+UPDATE runs SET key = NULL, key_until_ms = NULL, answer = NULL WHERE key_until_ms <= ?
+"""
+_FORGET_RUNS = "DELETE FROM runs WHERE until_ms <= ? AND key IS NULL"
+_DUE = "SELECT min(ifnull(key_until_ms, until_ms)) FROM runs"
+_HELD = "SELECT run, key FROM runs WHERE run > ? ORDER BY run LIMIT 500"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +89,85 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-def box_name(principal: str, route: str, key: str) -> str:
-    """Return the name of the box: a digest, so that neither principal nor key lies in storage."""
+def owner_of(principal: str) -> str:
+    """Return the name of the principal's box: a digest, which tells storage nothing."""
+    return hashlib.sha256(principal.encode()).hexdigest()[:16]
+
+
+def digest_of(principal: str, route: str, key: str) -> str:
+    """Return what stands for a key in storage: neither principal nor key."""
     return hashlib.sha256(f"{principal}\0{route}\0{key}".encode()).hexdigest()
 
 
-async def recall(env: Env, box: str) -> Answer | None:
-    """Return the finished answer of *box* if KV already has it."""
-    kept = await env.idempotency_kv.get(f"answer:{box}", "json")
+async def recall(env: Env, digest: str) -> Answer | None:
+    """Return the finished answer of a key if KV already has it."""
+    kept = await env.idempotency_kv.get(PREFIX + digest, "json")
     return Answer.read(kept) if kept else None
 
 
 class IdempotencyBox(DurableObject):
-    """The arbiter of one key. `run` is the id of the run that holds it."""
+    """The arbiter of one principal's keys: *run* is the id of a run, *key* a digest."""
 
     env: Env
 
-    async def claim(self, run: str, dead_run: str = "") -> dict[str, Any]:
+    async def claim(
+        self, run: str, days: int, key: str | None, dead_run: str = ""
+    ) -> dict[str, Any]:
         """
-        Take the key for *run*; *dead_run* is a holder that the caller knows to have died.
+        Note *run*, of which something is kept for *days*, and let it take *key*, if it has one.
 
-        Answers {"state": "claimed"}, {"state": "held", "run": id of the holder} or
-        {"state": "done", "answer": as `Answer.plain`}.
+        *dead_run* is a holder that the caller knows to have died. Answers {"state": "claimed"},
+        {"state": "held", "run": id of the holder} or {"state": "done", "answer": as
+        `Answer.plain`}.
         """
-        answer = await self.ctx.storage.get("answer")
-        if answer is not None:
-            return {"state": "done", "answer": answer}
-        holder = await self.ctx.storage.get("run")
-        if holder is not None and holder not in (run, dead_run):
-            return {"state": "held", "run": holder}
-        await self.ctx.storage.put("run", run)
-        await self.ctx.storage.set_alarm(self._expiry_ms())
+        for holder, answer in self._exec(_HOLDER, key).raw():
+            if answer is not None:
+                return {"state": "done", "answer": json.loads(answer)}
+            if holder not in (run, dead_run):
+                return {"state": "held", "run": holder}
+        self._exec(_LOSE, key)
+        key_until = None if key is None else self._key_until()
+        self._exec(_BEGIN, run, self.env.now_ms() + days * 86_400_000, key, key_until)
+        await self._ring()
         return {"state": "claimed"}
 
-    async def finish(self, run: str, answer: dict[str, Any]) -> bool:
+    async def finish(self, run: str, key: str, answer: dict[str, Any]) -> bool:
         """Keep the answer of *run*; False when another run holds the key by now."""
-        if await self.ctx.storage.get("run") != run:
-            return False
-        await self.ctx.storage.put("answer", answer)
-        await self.ctx.storage.set_alarm(self._expiry_ms())
-        return True
+        kept = self._exec(_FINISH, json.dumps(answer), self._key_until(), run, key)
+        is_kept = bool(kept.to_array())
+        await self._ring()
+        return is_kept
 
-    async def release(self, run: str) -> None:
+    async def release(self, run: str, key: str) -> None:
         """Give the key back after a run that may be tried again (cut connection, storage fault)."""
-        if await self.ctx.storage.get("run") == run:
-            await self.ctx.storage.delete_all()
+        self._exec(_RELEASE, run, key)
 
     async def alarm(self, info: AlarmInfo) -> None:
-        """Forget the key when its time is over."""
+        """Forget keys and runs whose time is over."""
+        now_ms = self.env.now_ms()
+        self._exec(_FORGET_KEYS, now_ms)
+        self._exec(_FORGET_RUNS, now_ms)
+        await self._ring()
+
+    async def held(self, after: str = "") -> list[dict[str, Any]]:
+        """Return a page of what is known behind the run *after*: {run, key}, for an erasure."""
+        return self._exec(_HELD, after).to_array()
+
+    async def erase(self) -> None:
+        """Forget everything: the account goes."""
         await self.ctx.storage.delete_all()
 
-    def _expiry_ms(self) -> int:
+    def _exec(self, sql: str, *values: Any) -> SqlCursor:
+        self.ctx.storage.sql.exec(_TABLE)
+        return self.ctx.storage.sql.exec(sql, *values)
+
+    def _key_until(self) -> int:
         return self.env.now_ms() + self.env.settings.idempotency_hours * 3_600_000
+
+    async def _ring(self) -> None:
+        """Let the alarm ring when the next thing is over; when there is none, leave nothing."""
+        [[due]] = self._exec(_DUE).raw()
+        if due is None:
+            await self.ctx.storage.delete_all()
+        else:
+            await self.ctx.storage.set_alarm(due)

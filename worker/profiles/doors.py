@@ -1,6 +1,5 @@
 """The doors of profiles (seed hi-stranger.md §3.2, facts/seeds.md 2.002)."""
 
-import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from worker.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from worker.idempotency import box_name, key_of, recall
+from worker.idempotency import digest_of, key_of, owner_of, recall
 from worker.identity.caller import Caller
 from worker.limits import LIST_DEFAULT, LIST_MAX
 from worker.profiles.key_claim import replay
@@ -152,12 +151,12 @@ def _plan(request: Request, caller: Caller, env: Env) -> Plan:
     key = key_of(request)
     return Plan(
         import_id=_new_import_id(env) if chosen is None else _import_id(chosen),
-        principal=hashlib.sha256(caller.subject.encode()).hexdigest()[:16],
+        principal=owner_of(caller.subject),
         received_content_type=content_type,
         gzip=gzip,
         atomic=mode == "atomic",
         checksum_sha256=checksum.lower() if checksum else None,
-        box=box_name(caller.subject, "POST /api/profiles/import", key) if key else None,
+        box=digest_of(caller.subject, "POST /api/profiles/import", key) if key else None,
         idempotency_key=key,
         shard_id=_note(headers.get("x-shard-id"), "X-Shard-Id"),
         notes=_note(headers.get("x-import-notes"), "X-Import-Notes"),

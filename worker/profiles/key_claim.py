@@ -6,26 +6,25 @@ from kv.contract import KVError
 from worker.codec import canonical_json
 from worker.env import Env
 from worker.errors import KeyInUse, KeyReused, PayloadTooLarge
-from worker.idempotency import Answer
+from worker.idempotency import PREFIX, Answer
 from worker.profiles.report import Plan
 from worker.web import Request, Response
 
 
 async def claim_key(env: Env, plan: Plan, request: Request) -> Response | None:
     """
-    Take the key for this run; return the earlier answer when there is one.
+    Have this run noted and take its key; return the earlier answer when there is one.
 
     Called by a room that already counts as running, so that a rival who finds the key held and asks
     the holder gets a true answer. Raises `KeyInUse` or `KeyReused`.
     """
-    if plan.box is None:
-        return None
-    box = env.idempotency_box.get_by_name(plan.box)
-    claim = await box.call("claim", plan.import_id)
+    box = env.idempotency_box.get_by_name(plan.principal)
+    mine = (plan.import_id, env.settings.import_report_days, plan.box)
+    claim = await box.call("claim", *mine)
     if claim["state"] == "held":
         holder = env.import_room.get_by_name(claim["run"])
         if not await holder.call("is_running"):
-            claim = await box.call("claim", plan.import_id, claim["run"])
+            claim = await box.call("claim", *mine, claim["run"])
     if claim["state"] == "held":
         raise KeyInUse("Wait for the first request to finish.", headers={"Retry-After": "1"})
     if claim["state"] == "done":
@@ -61,7 +60,8 @@ def _asked(plan: Plan, digest: str) -> str:
 async def give_back(env: Env, plan: Plan) -> None:
     """Let the key be used again: this run did not come to an answer that should be repeated."""
     if plan.box is not None:
-        await env.idempotency_box.get_by_name(plan.box).call("release", plan.import_id)
+        box = env.idempotency_box.get_by_name(plan.principal)
+        await box.call("release", plan.import_id, plan.box)
 
 
 async def keep_answer(env: Env, plan: Plan, digest: str, response: Response) -> None:
@@ -70,12 +70,12 @@ async def keep_answer(env: Env, plan: Plan, digest: str, response: Response) -> 
         return
     asked = _asked(plan, digest)
     answer = Answer(asked, response.status, response.headers["Content-Type"], response.body)
-    box = env.idempotency_box.get_by_name(plan.box)
-    if not await box.call("finish", plan.import_id, answer.plain()):
+    box = env.idempotency_box.get_by_name(plan.principal)
+    if not await box.call("finish", plan.import_id, plan.box, answer.plain()):
         return
     try:
         await env.idempotency_kv.put(
-            f"answer:{plan.box}",
+            PREFIX + plan.box,
             canonical_json(answer.plain()),
             expiration_ttl=env.settings.idempotency_hours * 3600,
         )

@@ -11,6 +11,9 @@ from worker.schema_check import Violation
 from worker.web import Response
 from worker.wire.problem_document import PROBLEM_JSON, document
 
+# Of the keys in IMPORT_REPORT_KV.
+PREFIX = "report:"
+
 # What a report can say of an import.
 RUNNING = "running"  # lines are being read
 COMMITTING = "committing"  # every line was read and judged; the staged ones are being stored
@@ -22,7 +25,11 @@ INTERRUPTED = "interrupted"  # the server stopped in the middle
 
 @dataclass(slots=True)
 class Plan:
-    """What the request asked for, as plain data that can travel to an actor."""
+    """
+    What the request asked for, as plain data that can travel to an actor.
+
+    *principal* names the idempotency box of who asked, *box* the key there (both are digests).
+    """
 
     import_id: str
     principal: str
@@ -152,7 +159,7 @@ def status_of(plan: Plan, tally: Tally) -> int:
 async def keep_report(env: Env, report: dict[str, Any]) -> None:
     """Write the final report to IMPORT_REPORT_KV, where it ends after IMPORT_REPORT_DAYS."""
     await env.import_report_kv.put(
-        f"report:{report['import_id']}",
+        PREFIX + report["import_id"],
         canonical_json(report),
         expiration_ttl=env.settings.import_report_days * 86_400,
     )
@@ -160,5 +167,5 @@ async def keep_report(env: Env, report: dict[str, Any]) -> None:
 
 async def read_report(env: Env, import_id: str) -> dict[str, Any] | None:
     """Return the kept report, or None while the import runs or when there never was one."""
-    report: dict[str, Any] | None = await env.import_report_kv.get(f"report:{import_id}", "json")
+    report: dict[str, Any] | None = await env.import_report_kv.get(PREFIX + import_id, "json")
     return report
