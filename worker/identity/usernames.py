@@ -22,6 +22,10 @@ SELECT identities.account_id FROM identities JOIN accounts ON accounts.id = iden
 WHERE kind = 'password' AND issuer = '' AND subject = ? AND disabled_at IS NULL
 """
 _NAME = "SELECT subject FROM identities WHERE account_id = ? AND kind = 'password' AND issuer = ''"
+_NAMES = """
+SELECT account_id, subject FROM identities
+WHERE account_id IN (SELECT value FROM json_each(?)) AND kind = 'password' AND issuer = ''
+"""
 _EXISTS = "SELECT id FROM accounts WHERE id = ? AND disabled_at IS NULL"
 
 
@@ -43,6 +47,12 @@ async def username_of(env: Env, account_id: str) -> str:
     """Return the username of an account, or "" when it signs in by other ways alone."""
     found: str | None = await env.db.prepare(_NAME).bind(account_id).first("subject")
     return found or ""
+
+
+async def usernames_of(env: Env, account_ids: Sequence[str]) -> dict[str, str]:
+    """Return the usernames of those accounts that have one."""
+    rows = await env.db.prepare(_NAMES).bind(json.dumps(account_ids)).raw()
+    return {account_id: name for account_id, name in rows}
 
 
 async def find_account(env: Env, typed: str) -> str | None:

@@ -76,6 +76,15 @@ class ImportRoom(DurableObject):
         plan, tally = await self._recall()
         return self._make_report(plan, tally, state)
 
+    async def erase(self) -> None:
+        """Remove everything; an import under way is broken off: the account goes."""
+        await self.ctx.storage.delete_all()
+        for socket in self.ctx.get_web_sockets():
+            socket.close(1000, reports.INTERRUPTED)
+        if self._run is not None:
+            await self.ctx.storage.sync()
+            self.ctx.abort("The account was deleted.")
+
     async def alarm(self, info: AlarmInfo) -> None:
         """Look after the room: finish what a crash left, and leave when the time is over."""
         state = await self._state()
