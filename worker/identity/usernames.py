@@ -6,8 +6,10 @@ case, width or compatibility forms are one name, and letters of other scripts th
 refused, so nobody can pose as somebody else.
 """
 
+import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from worker.env import Env
 
@@ -26,6 +28,7 @@ _NAMES = """
 SELECT account_id, subject FROM identities
 WHERE account_id IN (SELECT value FROM json_each(?)) AND kind = 'password' AND issuer = ''
 """
+_STANDS = "SELECT 1 AS one FROM accounts WHERE id = ?"
 _EXISTS = "SELECT id FROM accounts WHERE id = ? AND disabled_at IS NULL"
 
 
@@ -52,7 +55,7 @@ async def username_of(env: Env, account_id: str) -> str:
 async def usernames_of(env: Env, account_ids: Sequence[str]) -> dict[str, str]:
     """Return the usernames of those accounts that have one."""
     rows = await env.db.prepare(_NAMES).bind(json.dumps(account_ids)).raw()
-    return {account_id: name for account_id, name in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 async def find_account(env: Env, typed: str) -> str | None:
@@ -65,3 +68,8 @@ async def find_account(env: Env, typed: str) -> str | None:
     except ValueError:
         return None
     return await account_of(env, folded)
+
+
+async def is_gone(env: Env, account_id: str) -> bool:
+    """Whether there is no such account, not even a disabled one."""
+    return await env.db.prepare(_STANDS).bind(account_id).first() is None

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from worker.env import Env
+from worker.identity.usernames import is_gone
 from worker.limits import (
     RELAY_CHUNK_MESSAGES,
     RELAY_CROWDED,
@@ -38,6 +39,7 @@ from worker.relay.inbox.model import (
     Refused,
     Send,
 )
+from worker.relay.inbox.names import Names
 from worker.relay.inbox.reading import PATIENCE, Reading
 from worker.relay.inbox.sending import Sending
 from worker.relay.inbox.store import REPEATABLE, InboxStore
@@ -45,6 +47,8 @@ from worker.web import Request, Response
 
 # Bytes of a frame beside its ciphertext, which JSON makes a third longer.
 _FRAME_OVERHEAD: Final = 4096
+# When to ask again for names that the database did not tell, in seconds.
+_NAMES_AGAIN: Final = 1.0
 
 
 class Inbox(DurableObject):
@@ -54,10 +58,11 @@ class Inbox(DurableObject):
 
     def __init__(self, ctx: ObjectContext, env: Env) -> None:
         super().__init__(ctx, env)
-        self._store = InboxStore(ctx.storage, env.now_ms())
+        self._names = Names(env)
+        self._store = InboxStore(ctx.storage, env.now_ms(), self._names.of)
         self._listeners = Listeners(ctx, env)
         self._sending = Sending(env, ctx.id.name or "", ctx.wait_until)
-        self._reading = Reading(env, self._store, self._go_on)
+        self._reading = Reading(env, self._store, self._names, self._go_on)
         self._frame_bytes = env.settings.relay_max_bytes * 4 // 3 + _FRAME_OVERHEAD
         self._alarm_ms: int | None = None
         self._is_delivering = False
@@ -157,6 +162,7 @@ class Inbox(DurableObject):
                     known.append((position, before))
                     continue
             fresh[id_] = Message(id_, sender, sender_name, now_ms, body)
+        self._names.note(sender, sender_name)
         await self._put(list(fresh.values()), now_ms)
         await self._hold_up(now_ms)
         return now_ms, known
@@ -166,6 +172,7 @@ class Inbox(DurableObject):
         now_ms = self.env.now_ms()
         made = self.env.tools.random_bytes(ID_BYTES)
         id_ = bytes((made[0] & ~REPEATABLE,)) + made[1:]
+        self._names.note(user, username)
         await self._put([IdentityChanged(id_, user, username, now_ms)], now_ms)
 
     async def _put(self, events: list[Delivery], now_ms: int) -> None:
@@ -202,10 +209,23 @@ class Inbox(DurableObject):
             while is_left:
                 # A turn of the loop at least: what was just stored and sent is let out by then.
                 await self.env.tools.pause(0 if is_done else PATIENCE)
+                if self._listeners.are_behind(self._store) and not await self._know_names():
+                    is_done = False
+                    continue
                 is_left, is_done = self._listeners.step(self._store)
         finally:
             self._is_delivering = False
         self._listeners.keep_places()
+
+    async def _know_names(self) -> bool:
+        """Whether the senders of what waits are known by name; if not, some time has passed."""
+        try:
+            await self._names.learn(self._store)
+        except Exception as error:
+            self.env.log.error("relay_names_failed", error)
+            await self.env.tools.pause(_NAMES_AGAIN)
+            return False
+        return True
 
     # -- the clock ---------------------------------------------------------------------------------
 
@@ -221,6 +241,9 @@ class Inbox(DurableObject):
         """Remove what is too old; when nothing is left, leave nothing."""
         now_ms = self.env.now_ms()
         self._alarm_ms = None
+        if not self._store.is_empty and await is_gone(self.env, self.ctx.id.name or ""):
+            # Who knew the name a moment longer has written after the account was erased.
+            await self.erase()
         await self._listeners.check(now_ms)
         self._store.expire(now_ms)
         self._store.forget(now_ms)
@@ -277,6 +300,7 @@ class Inbox(DurableObject):
 
     async def export(self, after: int = 0) -> list[dict[str, Any]]:
         """Return a page of what waits behind the place *after*, for the account's own export."""
+        await self._names.learn(self._store)
         found = self._store.read(after, RELAY_CHUNK_MESSAGES, RELAY_FETCH_BYTES)
         return [{"place": one.seq, **one.event._asdict()} for one in found]
 

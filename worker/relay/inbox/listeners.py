@@ -225,6 +225,10 @@ class Listeners:
         """Whether anybody is subscribed, or still gets what it fetched."""
         return any(s.subscribed or not s.is_settled for s in self._all.values())
 
+    def are_behind(self, store: InboxStore) -> bool:
+        """Whether somebody is to get what has to be read from the store."""
+        return any(s.subscribed and s.cursor < store.last for s in self._all.values())
+
     def push(self, added: list[Waiting], store: InboxStore) -> None:
         """Send what was just stored to those who have everything before it, and room."""
         before = added[0].seq - 1

@@ -29,6 +29,7 @@ from worker.relay.inbox.model import (
     Subscribed,
     Unsubscribe,
 )
+from worker.relay.inbox.names import Names
 from worker.relay.inbox.store import InboxStore
 
 PATIENCE: Final = 0.02
@@ -38,9 +39,12 @@ PATIENCE: Final = 0.02
 class Reading:
     """The reading half of an inbox. *go_on* lets deliveries go on beside the events."""
 
-    def __init__(self, env: Env, store: InboxStore, go_on: Callable[[], None]) -> None:
+    def __init__(
+        self, env: Env, store: InboxStore, names: Names, go_on: Callable[[], None]
+    ) -> None:
         self._env = env
         self._store = store
+        self._names = names
         self._go_on = go_on
 
     async def take(self, listener: Listener, seq: int, action: Action) -> None:
@@ -55,11 +59,13 @@ class Reading:
 
     async def list(self, listener: Listener, seq: int, asked: ListInbox) -> None:
         """Tell what waits."""
+        await self._names.learn(self._store)
         found = self._store.page(asked.after, min(asked.limit or RELAY_LIST, RELAY_LIST))
         listener.tell(seq, Listing(found, len(self._store)))
 
     async def fetch(self, listener: Listener, seq: int, asked: Fetch) -> None:
         """Deliver what waits, oldest first; what comes meanwhile is for the next fetch."""
+        await self._names.learn(self._store)
         left = min(asked.limit or RELAY_INBOX_MESSAGES, RELAY_INBOX_MESSAGES)
         delivered, room, upto = 0, RELAY_FETCH_BYTES, self._store.last
         while delivered < left and room > 0 and listener.cursor < upto and listener.is_open:

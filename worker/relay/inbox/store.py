@@ -6,7 +6,7 @@ each life of the instance. An inbox that never held anything has no tables, and 
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from durable.contract import ObjectStorage
@@ -26,20 +26,21 @@ REPEATABLE: Final = 0x80
 
 _TABLES = """
 CREATE TABLE messages (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, kind INTEGER NOT NULL,
-    sender TEXT NOT NULL, sender_name TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL);
+    sender TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE remembered (row INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, ids BLOB NOT NULL);
 """
-_ADD = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
 _READ = """
-SELECT seq, id, kind, sender, sender_name, at_ms, body FROM messages WHERE seq > ?
+SELECT seq, id, kind, sender, at_ms, body FROM messages WHERE seq > ?
 ORDER BY seq LIMIT ?
 """
 _LIST = """
-SELECT id, sender, sender_name, at_ms, length(body) FROM messages WHERE seq > ?
+SELECT id, sender, at_ms, length(body) FROM messages WHERE seq > ?
 ORDER BY seq LIMIT ?
 """
 _QUEUED = "SELECT seq, id FROM messages ORDER BY seq"
 _SENDERS = "SELECT DISTINCT sender FROM messages WHERE kind = 0 AND seq <= ?"
+_EVERYBODY = "SELECT DISTINCT sender FROM messages"
 _PLACE = "SELECT max(seq) FROM messages WHERE at_ms <= ?"
 _OLDEST = "SELECT min(at_ms) FROM messages"
 _SIZES = "SELECT seq, length(body) FROM messages WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -50,6 +51,12 @@ _REMEMBER = "INSERT INTO remembered VALUES (?, ?, ?)"
 _REMEMBERED = "SELECT row, at_ms, ids FROM remembered ORDER BY row"
 _FORGET = "DELETE FROM remembered WHERE row <= ?"
 _MADE = "tables"
+# Which tables those are. The first ones kept names beside the ids of senders.
+_FORM: Final = 2
+_NAMELESS = "ALTER TABLE messages DROP COLUMN sender_name"
+
+
+NameOf = Callable[[str], str]
 
 
 class Waiting(NamedTuple):
@@ -62,10 +69,15 @@ class Waiting(NamedTuple):
 class InboxStore:
     """What one inbox keeps. Synchronous, so nothing comes between a look and the write after it."""
 
-    def __init__(self, storage: ObjectStorage, now_ms: int) -> None:
+    def __init__(self, storage: ObjectStorage, now_ms: int, name_of: NameOf) -> None:
         self._storage = storage
         self._sql = storage.sql
-        self._is_made = storage.kv.get(_MADE) is not None
+        self._name_of = name_of
+        form = storage.kv.get(_MADE)
+        self._is_made = form is not None
+        if form == 1:
+            self._sql.exec(_NAMELESS)
+            storage.kv.put(_MADE, _FORM)
         self._queued: dict[bytes, int] = {}
         self._remembered: dict[bytes, int] = {}
         self._rows: deque[tuple[int, int, int]] = deque()
@@ -109,7 +121,7 @@ class InboxStore:
             return []
         if not self._is_made:
             self._sql.exec(_TABLES)
-            self._storage.kv.put(_MADE, 1)
+            self._storage.kv.put(_MADE, _FORM)
             self._is_made = True
         if not self._queued:
             self._oldest_ms = events[0].at_ms
@@ -155,14 +167,24 @@ class InboxStore:
             count += 1
         if not count:
             return []
-        return [_waiting(row) for row in self._sql.exec(_READ, after, count).raw()]
+        return [self._waiting(*row) for row in self._sql.exec(_READ, after, count).raw()]
+
+    def _waiting(
+        self, seq: int, id_: bytes, kind: int, sender: str, at_ms: int, body: bytes
+    ) -> Waiting:
+        if kind == IDENTITY_CHANGED:
+            return Waiting(seq, IdentityChanged(id_, sender, self._name_of(sender), at_ms))
+        return Waiting(seq, Message(id_, sender, self._name_of(sender), at_ms, body))
 
     def page(self, after: bytes, limit: int) -> tuple[Listed, ...]:
         """Return a page behind the id *after*; an id that does not wait is before the oldest."""
         if not self._queued:
             return ()
         rows = self._sql.exec(_LIST, self._queued.get(after, 0), limit).raw()
-        return tuple(Listed(*row) for row in rows)
+        return tuple(
+            Listed(id_, sender, self._name_of(sender), at_ms, size)
+            for id_, sender, at_ms, size in rows
+        )
 
     def place_at(self, at_ms: int) -> int:
         """Return the place of the newest message that waits since *at_ms* or longer; 0 for none."""
@@ -176,6 +198,12 @@ class InboxStore:
         if not self._queued:
             return []
         return [sender for [sender] in self._sql.exec(_SENDERS, upto).raw()]
+
+    def everybody(self) -> list[str]:
+        """Return the accounts that something that waits tells of."""
+        if not self._queued:
+            return []
+        return [sender for [sender] in self._sql.exec(_EVERYBODY).raw()]
 
     def behind(self, seq: int) -> int:
         """Return how many messages wait behind the place *seq*."""
@@ -238,22 +266,12 @@ class InboxStore:
         self._rows.clear()
 
 
-def _row(one: Waiting) -> tuple[int, bytes, int, str, str, int, bytes]:
+def _row(one: Waiting) -> tuple[int, bytes, int, str, int, bytes]:
     seq, event = one
     if type(event) is Message:
-        id_, sender, sender_name, at_ms, body = event
-        return seq, id_, MESSAGE, sender, sender_name, at_ms, body
+        return seq, event.id, MESSAGE, event.sender, event.at_ms, event.ciphertext
     assert isinstance(event, IdentityChanged)
-    return seq, event.id, IDENTITY_CHANGED, event.user, event.username, event.at_ms, b""
-
-
-def _waiting(row: Sequence[object]) -> Waiting:
-    seq, id_, kind, sender, sender_name, at_ms, body = row
-    if kind == IDENTITY_CHANGED:
-        changed = IdentityChanged(id_, sender, sender_name, at_ms)  # type: ignore[arg-type]
-        return Waiting(seq, changed)  # type: ignore[arg-type]
-    message = Message(id_, sender, sender_name, at_ms, body)  # type: ignore[arg-type]
-    return Waiting(seq, message)  # type: ignore[arg-type]
+    return seq, event.id, IDENTITY_CHANGED, event.user, event.at_ms, b""
 
 
 def _cut(ids: bytes) -> list[bytes]:
