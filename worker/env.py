@@ -4,7 +4,7 @@ Env: the bag of bindings and ambient things that every handler and actor receive
 Nothing in the core reaches for a clock, dice, disk or network of its own; it asks here.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol, get_type_hints
 
@@ -13,6 +13,7 @@ from durable.contract import ObjectNamespace
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
 from worker.crypto import Crypto
+from worker.data_holders import DataHolder
 from worker.identity.access import Access
 from worker.limiter.counting import Limiter
 from worker.log import Log
@@ -64,6 +65,7 @@ class Env:
     request_id: Callable[[], str]
     access: Access
     limiter: Limiter
+    holders: Mapping[str, DataHolder]
     # A binding is a field here and an entry there; entries put it in once the bag exists, because
     # each actor receives the bag. The type says which kind it is.
     profiles_kv: KVNamespace = field(init=False)

@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from durable.contract import DurableObject
 from worker.accounts.doors import sessions
-from worker.accounts.holder import AccountHolder
+from worker.accounts.holder import AccountHolder, SignInHolder
 from worker.backup import sweep as backup_sweep
 from worker.backup.holder import AttachmentHolder, BackupHolder
-from worker.data_holders import DataHolder
+from worker.data_holders import DataHolder, Nobodys, Owned
 from worker.deployment import doors as deployment
 from worker.env import Env
 from worker.idempotency import IdempotencyBox
 from worker.limiter.actor import RateLimiter
+from worker.profiles.holder import ImportHolder
 from worker.profiles.import_room import ImportRoom
 from worker.relay.inbox.actor import Inbox
 from worker.relay.inbox.holder import InboxHolder
@@ -42,12 +43,19 @@ SCHEDULES: Mapping[str, Job] = {
 # What a host does before it serves: its state is then its own, and nothing of before still runs.
 AT_START: tuple[Job, ...] = (backup_sweep.release_all,)
 
-# Who holds data of people, by the name that an export shows.
+# Who holds data of people, by the name that an export shows, in the order of an erasure.
 DATA_HOLDERS: Mapping[str, DataHolder] = {
+    # The first: nothing new comes then.
+    "sign_in": SignInHolder(),
     "relay_inbox": InboxHolder(),
     "backup": BackupHolder(),
     "attachments": AttachmentHolder(),
     "relay_keys": KeysHolder(),
+    "imports": ImportHolder(),
+    "deployment": Nobodys(
+        Owned("table", "d1_migrations", "", "kept", "Names of files."),
+        Owned("actor", "RateLimiter", "", "kept", "Counts under digests; gone when they are old."),
+    ),
     # The last: the others refer to it.
     "account": AccountHolder(),
 }

@@ -1,23 +1,48 @@
 """An account itself, its ways in and its sessions, to be exported and erased."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from worker.accounts import store
 from worker.codec import iso_time
+from worker.data_holders import Exported, Nobodys, Owned
 from worker.env import Env
 from worker.identity import sessions
+
+
+class SignInHolder(Nobodys):
+    """The way in (`worker.data_holders`); the first to be erased, so that nothing new comes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Owned(
+                "table",
+                "sessions",
+                "account_id",
+                "pseudonymised",
+                "For a day, other hosts learn from the id that its tokens hold no more.",
+            ),
+            Owned("table", "spent_tokens", "", "kept", "Random ids that lead to nobody; minutes."),
+        )
+
+    async def erase(self, env: Env, account_id: str) -> None:
+        """Close the account and let its sessions end, and say nothing more."""
+        await store.disable(env, account_id)
+        await sessions.forget(env, account_id)
 
 
 class AccountHolder:
     """The account (`worker.data_holders`); the last to be erased, because others refer to it."""
 
-    async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
-        """Return the account, its ways in as their owner sees them, and the sessions that hold."""
+    owns = (Owned("table", "accounts", "id"), Owned("table", "identities", "account_id"))
+
+    async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
+        """Yield the account, its ways in as their owner sees them, and the sessions that hold."""
         row = await store.account(env, account_id)
         if row is None:
-            return None
+            return
         disabled = row["disabled_at"]
-        return {
+        account = {
             "id": row["id"],
             "role": row["role"],
             "created_at": iso_time(row["created_at"] / 1000),
@@ -26,6 +51,7 @@ class AccountHolder:
             "identities": [way.shown(env) for way in await store.ways(env, account_id)],
             "sessions": [_told(each) for each in await sessions.living(env, account_id)],
         }
+        yield Exported("account", account)
 
     async def erase(self, env: Env, account_id: str) -> None:
         """End the sessions and remove the account with its ways in."""
@@ -33,6 +59,7 @@ class AccountHolder:
         await store.erase(env, account_id)
         # A sign-in that was under way may have opened one more.
         await sessions.end_all(env, account_id)
+        await sessions.forget(env, account_id)
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,27 +1,34 @@
 """The backups and attachments of an account, to be exported and erased (`worker.data_holders`)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+from worker.backup.blob import chunks, fetch
 from worker.backup.store import ATTACHMENT_PREFIX, SLOT_PREFIX, AttachmentStore, SlotStore
 from worker.codec import iso_time
+from worker.data_holders import Exported, Owned
 from worker.env import Env
 
 
 class BackupHolder:
-    """The backup: what is known of it; the blob itself is at its door."""
+    """The backup: what is known of it, and the encrypted blob."""
 
-    async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
-        """Return version, size, digest and time of the backup, and where it is read."""
+    owns = (Owned("table", "backups", "account_id"), Owned("r2", SLOT_PREFIX))
+
+    async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
+        """Yield version, size, digest and time of the backup, then the blob."""
         slot = await SlotStore(env).slot(account_id)
         if slot is None or slot.object_key is None:
-            return None
-        return {
+            return
+        known = {
             "path": "/v1/backup",
             "version": slot.version,
             "size": slot.size,
             "sha256": slot.sha256,
             "updated_at": iso_time(slot.updated_at / 1000),
         }
+        yield Exported("backup", known)
+        yield Exported("backup.bin", chunks(await fetch(env, slot.object_key)))
 
     async def erase(self, env: Env, account_id: str) -> None:
         """Remove the slot and every blob, also those that no slot names."""
@@ -31,11 +38,15 @@ class BackupHolder:
 
 
 class AttachmentHolder:
-    """The attachments: what is known of them; the files are at their doors."""
+    """The attachments: what is known of them, and the files."""
 
-    async def export(self, env: Env, account_id: str) -> list[dict[str, Any]] | None:
-        """Return size and times of each attachment, and where it is read."""
-        return [_told(row) for row in await AttachmentStore(env).of(account_id)] or None
+    owns = (Owned("table", "attachments", "account_id"), Owned("r2", ATTACHMENT_PREFIX))
+
+    async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
+        """Yield size and times of each attachment, and the file."""
+        async for row in AttachmentStore(env).of(account_id):
+            yield Exported("attachments", _told(row))
+            yield Exported(f"attachments/{row['id']}", chunks(await fetch(env, row["object_key"])))
 
     async def erase(self, env: Env, account_id: str) -> None:
         """Remove every attachment, also those that have lost their row."""

@@ -8,7 +8,7 @@ at `commit`, and never overwrites (facts/seeds.md X15).
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,7 +66,8 @@ SELECT ?1, id, ?3, ?4, ?5, ?6 FROM accounts WHERE id = ?2
 """
 _REMOVE = "DELETE FROM attachments WHERE id = ? AND account_id = ? RETURNING object_key"
 _LIST = """
-SELECT id, size, created_at, expires_at FROM attachments WHERE account_id = ? ORDER BY created_at
+SELECT id, object_key, size, created_at, expires_at FROM attachments
+WHERE account_id = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT 500
 """
 _FORGET_ATTACHMENTS = "DELETE FROM attachments WHERE account_id = ?"
 _EXPIRED = """
@@ -200,9 +201,14 @@ class AttachmentStore:
         key: str | None = await remove.first("object_key")
         return key
 
-    async def of(self, account_id: str) -> list[dict[str, Any]]:
-        """Return id, size, created_at and expires_at of an account's attachments."""
-        return (await self._db.prepare(_LIST).bind(account_id).all()).results
+    async def of(self, account_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield id, object_key, size, created_at and expires_at of an account's attachments."""
+        after: tuple[int, str] = (0, "")
+        list_ = self._db.prepare(_LIST)
+        while rows := (await list_.bind(account_id, *after).all()).results:
+            for row in rows:
+                yield row
+            after = (rows[-1]["created_at"], rows[-1]["id"])
 
     async def forget(self, account_id: str) -> None:
         """Remove the rows of an account."""

@@ -38,7 +38,7 @@ from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.actor import ActorLimiter
 from worker.limiter.counting import Limiter, ProcessLimiter
 from worker.log import Log
-from worker.registry import ACTORS
+from worker.registry import ACTORS, DATA_HOLDERS
 from worker.relay.inbox import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
 from worker.setting_kinds import SettingError
 from worker.settings import SETTINGS, Settings
@@ -137,6 +137,7 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         request_id=lambda: random_bytes(16).hex(),
         access=isolate.access,
         limiter=isolate.near,
+        holders=DATA_HOLDERS,
     )
     bind_stores(env, js_env)
     bind(env, js_env, context)

@@ -18,7 +18,7 @@ from worker.env import BINDINGS, Env
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.counting import ProcessLimiter
 from worker.log import Log
-from worker.registry import ACTORS
+from worker.registry import ACTORS, DATA_HOLDERS
 from worker.settings import Settings
 
 
@@ -94,6 +94,7 @@ def bag(
         request_id=RequestIds(tools.random_bytes),
         access=Access(settings.signing_keys, LONGEST_MINUTES),
         limiter=ProcessLimiter(tools.now),
+        holders=DATA_HOLDERS,
     )
 
 

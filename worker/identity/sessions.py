@@ -58,6 +58,7 @@ SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM s
 WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ?
 ORDER BY last_used_at DESC, id LIMIT 100
 """
+_FORGET = "UPDATE sessions SET account_id = '', device_id = '', label = '' WHERE account_id = ?"
 _HAS = "SELECT 1 AS one FROM sessions WHERE id = ? AND account_id = ?"
 # An ended session is looked at as long as an access token of it may live; a day is more.
 _PURGE = "DELETE FROM sessions WHERE expires_at < ?1 OR revoked_at < ?1"
@@ -215,6 +216,11 @@ async def end_all_with(env: Env, statement: D1Statement, account_id: str, keep: 
 async def living(env: Env, account_id: str) -> list[dict[str, Any]]:
     """Return the sessions of an account that hold, the one used last first (times in ms)."""
     return (await env.db.prepare(_LIST).bind(account_id, env.now_ms()).all()).results
+
+
+async def forget(env: Env, account_id: str) -> None:
+    """Let the sessions of an account that goes say nothing but that they have ended."""
+    await env.db.prepare(_FORGET).bind(account_id).run()
 
 
 async def purge_sessions(env: Env) -> None:

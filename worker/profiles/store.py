@@ -16,7 +16,7 @@ from durable.contract import ObjectStorage
 from kv.contract import KVNamespace, KVPut
 from worker.env import Env
 
-_PREFIX = "profile:"
+KV_PREFIX = "profile:"
 _BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
 
@@ -64,22 +64,22 @@ class KvProfileStore:
 
     async def get(self, profile_id: str) -> str | None:
         """Return the document of *profile_id*, or None."""
-        document: str | None = await self._kv.get(_PREFIX + profile_id)
+        document: str | None = await self._kv.get(KV_PREFIX + profile_id)
         return document
 
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
         """Insert or replace *rows*; each id is written once, with its last document."""
         last = {row.profile_id: row.document for row in rows}
-        await self._kv.put_many([KVPut(_PREFIX + key, value) for key, value in last.items()])
+        await self._kv.put_many([KVPut(KV_PREFIX + key, value) for key, value in last.items()])
 
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles."""
-        await asyncio.gather(*(self._kv.delete(_PREFIX + key) for key in profile_ids))
+        await asyncio.gather(*(self._kv.delete(KV_PREFIX + key) for key in profile_ids))
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids; a page may be short while a next position is given."""
-        page = await self._kv.list(prefix=_PREFIX, limit=limit, cursor=position)
-        return [key.name.removeprefix(_PREFIX) for key in page.keys], page.cursor
+        page = await self._kv.list(prefix=KV_PREFIX, limit=limit, cursor=position)
+        return [key.name.removeprefix(KV_PREFIX) for key in page.keys], page.cursor
 
     async def count(self) -> int:
         """Count by listing: KV keeps no total."""
@@ -97,9 +97,9 @@ class KvProfileStore:
         while True:
             ids, position = await self.page(_BULK, position)
             if ids:
-                found = await self._kv.get_many([_PREFIX + profile_id for profile_id in ids])
+                found = await self._kv.get_many([KV_PREFIX + profile_id for profile_id in ids])
                 for profile_id in ids:
-                    document = found[_PREFIX + profile_id]
+                    document = found[KV_PREFIX + profile_id]
                     if document is not None:
                         yield Row(profile_id, document)
             if position is None:

@@ -1,22 +1,36 @@
 """What waits in an account's inbox, to be exported and erased (`worker.data_holders`)."""
 
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from typing import Any
 
 from worker.codec import iso_time
+from worker.data_holders import Exported, Owned
 from worker.env import Env
 
 
 class InboxHolder:
     """The messages that others sent to the account and that it has not read."""
 
-    async def export(self, env: Env, account_id: str) -> dict[str, Any] | None:
-        """Return every message that waits, the ciphertext as base64; None when nothing does."""
+    owns = (
+        Owned("actor", "Inbox"),
+        Owned(
+            "actor",
+            "Inbox",
+            "",
+            "pseudonymised",
+            "What it sent waits for others, who may read it: under an id that no name belongs to.",
+        ),
+    )
+
+    async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
+        """Yield every message that waits, the ciphertext as base64."""
         inbox = env.inbox.get_by_name(account_id)
-        found: list[dict[str, Any]] = []
-        while page := await inbox.call("export", found[-1]["place"] if found else 0):
-            found += page
-        return {"messages": list(map(_told, found))} if found else None
+        place = 0
+        while page := await inbox.call("export", place):
+            for one in page:
+                yield Exported("messages", _told(one))
+            place = page[-1]["place"]
 
     async def erase(self, env: Env, account_id: str) -> None:
         """Remove everything and close the account's sockets."""

@@ -6,7 +6,7 @@ and marked by one statement, so D1 decides between parallel fetches (seed FR-003
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,8 @@ SELECT kind, count(*) AS held FROM one_time_prekeys
 WHERE account_id = ? AND taken_at IS NULL GROUP BY kind
 """
 _IDS = """
-SELECT kind, key_id, taken_at FROM one_time_prekeys WHERE account_id = ? ORDER BY kind, seq
+SELECT kind, key_id, taken_at FROM one_time_prekeys
+WHERE account_id = ? AND (kind, key_id) > (?, ?) ORDER BY kind, key_id LIMIT 500
 """
 _TOLD = "UPDATE relay_identities SET changed_at = NULL WHERE account_id = ? AND changed_at = ?"
 _UNTOLD = "SELECT account_id, changed_at FROM relay_identities WHERE changed_at < ? LIMIT 100"
@@ -177,9 +178,14 @@ class KeyStore:
         """Return how many one-time prekeys are left."""
         return _counts((await self._db.prepare(_COUNT).bind(self._account_id).all()).results)
 
-    async def ids(self) -> list[dict[str, Any]]:
-        """Return kind, key_id and taken_at (None: it is left) of every known one-time prekey."""
-        return (await self._db.prepare(_IDS).bind(self._account_id).all()).results
+    async def ids(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield kind, key_id and taken_at (None: it is left) of every known one-time prekey."""
+        after: tuple[str, int] = ("", 0)
+        list_ = self._db.prepare(_IDS)
+        while rows := (await list_.bind(self._account_id, *after).all()).results:
+            for row in rows:
+                yield row
+            after = (rows[-1]["kind"], rows[-1]["key_id"])
 
     async def told(self, changed_at: int) -> None:
         """Note that the inbox knows of the change of *changed_at*."""
