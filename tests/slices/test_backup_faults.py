@@ -14,6 +14,7 @@ from tests.support.backups import (
     make_keeper,
     sweep_later,
 )
+from tests.support.held import held
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
 from worker.app import Worker
@@ -243,14 +244,19 @@ async def test_what_is_held_of_a_person_is_exported_and_erased(ada: Keeper, env:
     await bob.store(blob(7))
     mine, other = await ada.attach(b"mine"), await bob.attach(b"other")
     await env.blobs.put("backups/ada/orphan", b"x")
-    told = {name: await one.export(env, "ada") for name, one in DATA_HOLDERS.items()}
-    assert told["backup"]["version"] == 1
-    assert (told["backup"]["path"], told["backup"]["size"]) == ("/v1/backup", 1000)
-    assert [row["path"] for row in told["attachments"]] == [f"/v1/attachments/{mine}"]
+    told = {name: await held(env, DATA_HOLDERS[name], "ada") for name in ("backup", "attachments")}
+    [known] = told["backup"]["backup"]
+    assert known["version"] == 1
+    assert (known["path"], known["size"]) == ("/v1/backup", 1000)
+    assert told["backup"]["backup.bin"] == [(await ada.fetch()).body]
+    assert [row["path"] for row in told["attachments"]["attachments"]] == [
+        f"/v1/attachments/{mine}"
+    ]
+    assert told["attachments"][f"attachments/{mine}"] == [b"mine"]
     for _ in range(2):
         for name in ("backup", "attachments"):
             await DATA_HOLDERS[name].erase(env, "ada")
-            assert await DATA_HOLDERS[name].export(env, "ada") is None
+            assert await held(env, DATA_HOLDERS[name], "ada") == {}
     assert (await ada.fetch()).status == 404
     keys = [item.key for item in (await env.blobs.list()).objects]
     assert all("/bob/" in key for key in keys)

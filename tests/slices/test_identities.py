@@ -15,6 +15,7 @@ from tests.support.accounts import (
     sign_in,
     sign_up,
 )
+from tests.support.held import held
 from tests.support.key_pairs import KeyPair, link
 from tests.support.mails import (
     account_of,
@@ -237,7 +238,7 @@ async def test_an_account_is_exported_and_erased(host: RunningHost) -> None:
     await page.ask("POST", "/v1/identities/password", json=body)
     await post(host, "/v1/sessions", **body)
     holder = DATA_HOLDERS["account"]
-    told = await holder.export(host.env, mine)
+    [told] = (await held(host.env, holder, mine))["account"]
 
     assert (told["id"], told["role"], told["disabled_at"]) == (mine, "owner", None)
     assert [way["kind"] for way in told["identities"]] == ["email", "password"]
@@ -246,7 +247,7 @@ async def test_an_account_is_exported_and_erased(host: RunningHost) -> None:
     assert list(DATA_HOLDERS)[-1] == "account"
     for _ in range(2):
         await holder.erase(host.env, mine)
-        assert await holder.export(host.env, mine) is None
+        assert await held(host.env, holder, mine) == {}
     assert (await page.ask("GET", "/api/auth/session")).status == 401
     assert (await post(host, "/v1/sessions", **body)).status == 401
     assert await account_of(await signed_in(host)) != mine

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.held import held
 from tests.support.relay import User, user
 from tests.support.running_host import RunningHost, running_host
 from worker.registry import DATA_HOLDERS
@@ -253,14 +254,14 @@ async def test_what_waits_is_exported_and_erased(host: RunningHost, ada: User, b
     """All of it with its ciphertext; afterwards nothing, and the sockets are closed."""
     await fill(ada, "bob", 150)
     holder = DATA_HOLDERS["relay_inbox"]
-    found = await holder.export(host.env, bob.id)
+    found = await held(host.env, holder, bob.id)
     assert len(found["messages"]) == 150
     assert json.dumps(found)
     assert found["messages"][0]["sender_name"] == "ada"
     peer = await bob.socket()
     await holder.erase(host.env, bob.id)
     assert await peer.closed() == 4404
-    assert await holder.export(host.env, bob.id) is None
+    assert await held(host.env, holder, bob.id) == {}
     await holder.erase(host.env, bob.id)
     await fill(ada, "bob", 1)
     assert await bob.waiting() == 1

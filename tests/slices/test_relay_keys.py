@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.accounts import bearer, later
+from tests.support.held import held
 from tests.support.prekeys import Device, Member, join
 from tests.support.problems import assert_problem
 from tests.support.relay import Peer, User, user
@@ -186,7 +187,7 @@ async def test_of_a_key_that_was_given_out_only_its_end_is_kept_and_not_for_ever
     account_id = (
         await host.env.db.prepare("SELECT account_id FROM relay_identities").all()
     ).results
-    kept = [await bob.export(host.env, row["account_id"]) for row in account_id]
+    kept = [await held(host.env, bob, row["account_id"]) for row in account_id]
     assert sorted(len(one["one_time_pre_keys"]) for one in kept) == [2, 3]
 
 
@@ -318,15 +319,16 @@ async def test_keys_are_exported_and_erased(host: RunningHost) -> None:
     ada = await join(host, "ada")
     await ada.bundle("bob")
     holder, me = DATA_HOLDERS["relay_keys"], bob.grant["account_id"]
-    told = await holder.export(host.env, me)
+    everything = await held(host.env, holder, me)
+    [told] = everything["keys"]
     assert told["identity_key"] == device.identity_key
     assert told["last_resort_kyber_pre_key"]["id"] == 1
-    ids = [(one["id"], one["given_out_at"] is None) for one in told["one_time_pre_keys"]]
+    ids = [(one["id"], one["given_out_at"] is None) for one in everything["one_time_pre_keys"]]
     assert ids == [(1, False), (2, True)]
-    json.dumps(told)
+    json.dumps(everything)
     for _ in range(2):
         await holder.erase(host.env, me)
-        assert await holder.export(host.env, me) is None
+        assert await held(host.env, holder, me) == {}
     assert_problem(await ada.bundle("bob"), 404, "not_found")
     assert (await ada.count())["one_time_pre_keys"] == 3
     left = await host.env.db.prepare("SELECT DISTINCT account_id FROM one_time_prekeys").all()
