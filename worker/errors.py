@@ -1,9 +1,10 @@
 """
-Every refusal the Worker can give: one class per meaning, rendered in one place.
+Refusals that any slice may give: one class per meaning, rendered in one place.
 
-Handlers raise; `worker.wire.problem_document` makes an RFC 9457 document of it. `code` is stable, a
-string, and listed in docs/errors.md; clients of the seeds read it as the member `error`.
-A detail never quotes what the client sent: it may be a secret or somebody's personal data.
+What one slice alone refuses stands in its own errors.py. Handlers raise;
+`worker.wire.problem_document` makes an RFC 9457 document of it. `code` is stable, a string, and
+listed in docs/errors.md; clients of the seeds read it as the member `error`. A detail never quotes
+what the client sent: it may be a secret or somebody's personal data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,12 +78,6 @@ class RefreshReused(Unauthorized):
     code, title = "refresh_reused", "Sign in again"
 
 
-class InvalidLink(Unauthorized):
-    """A link of a mail was altered, has expired, or was used."""
-
-    code, title = "invalid_link", "This link does not hold"
-
-
 class Forbidden(Problem):
     """A good credential that does not allow this."""
 
@@ -93,12 +88,6 @@ class CsrfFailed(Forbidden):
     """A change that a cookie was to allow, without the proof that our own page asked for it."""
 
     code, title = "csrf_failed", "The request does not come from our own page"
-
-
-class OtherBrowser(Forbidden):
-    """A link of a mail came from another browser than asked for it, and is not used up by that."""
-
-    code, title = "other_browser", "Open the link in the browser that asked for it"
 
 
 class OriginNotAllowed(Forbidden):
@@ -119,12 +108,6 @@ class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
 
 
-class BackupLost(NotFound):
-    """There was a backup and its blob is gone; ETag names the version that an upload replaces."""
-
-    code, title = "backup_lost", "The backup is lost"
-
-
 class MethodNotAllowed(Problem):
     """The path exists, the method does not; Allow names those that do."""
 
@@ -137,34 +120,10 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "Conflict"
 
 
-class UsernameTaken(Conflict):
-    """The username, or one that folds to the same, belongs to somebody."""
-
-    code, title = "username_taken", "This username is taken"
-
-
-class IdentityTaken(Conflict):
-    """The address or key is a way into another account."""
-
-    code, title = "identity_taken", "This belongs to another account"
-
-
-class LastIdentity(Conflict):
-    """The only way into an account cannot be removed."""
-
-    code, title = "last_identity", "This is the last way in"
-
-
 class KeyInUse(Conflict):
     """A request with the same Idempotency-Key is still running."""
 
     code, title = "idempotency_key_in_use", "A request with this key is still running"
-
-
-class ImportIdTaken(Conflict):
-    """The import id that the client chose was used before."""
-
-    code, title = "import_id_taken", "This import id is taken"
 
 
 class RequestTimeout(Problem):
@@ -173,28 +132,10 @@ class RequestTimeout(Problem):
     status, code, title = 408, "request_timeout", "The upload took too long"
 
 
-class BackupChanged(Conflict):
-    """The backup is not the version that the client replaces; ETag names the one there is."""
-
-    code, title = "backup_changed", "The backup has changed"
-
-
-class BackupInUse(Conflict):
-    """Another upload of this backup is under way."""
-
-    code, title = "backup_in_use", "Another upload is under way"
-
-
 class LengthRequired(Problem):
     """The body came without its Content-Length."""
 
     status, code, title = 411, "length_required", "Content-Length is missing"
-
-
-class PrekeysExhausted(Problem):
-    """No one-time prekey is left, so nothing was taken; `allow_no_otpk=1` does without."""
-
-    status, code, title = 412, "prekeys_exhausted", "No one-time prekey is left"
 
 
 class PayloadTooLarge(Problem):
@@ -225,18 +166,6 @@ class KeyReused(Unprocessable):
     """The Idempotency-Key was used before with a different body."""
 
     code, title = "idempotency_key_reused", "This key was used with another body"
-
-
-class ChecksumMismatch(Unprocessable):
-    """X-Checksum-Sha256 is not the SHA-256 of the body as it arrived."""
-
-    code, title = "checksum_mismatch", "The checksum does not match the body"
-
-
-class NothingImported(Unprocessable):
-    """No line of an import was valid, or an atomic import held an invalid line."""
-
-    code, title = "import_refused", "Nothing was imported"
 
 
 class RateLimited(Problem):

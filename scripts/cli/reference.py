@@ -132,21 +132,26 @@ def _limits() -> Iterator[str]:
 
 
 def _errors() -> Iterator[str]:
-    from worker.errors import Problem
-
     yield "# Errors\n"
-    yield _MADE.format(source="worker/errors.py")
+    yield _MADE.format(source="worker/errors.py and the errors.py of each slice")
     yield (
         "Every refusal is a problem document (RFC 9457, `application/problem+json`) with `type`,\n"
         "`title`, `status`, `error` and `request_id`, mostly `detail`, and `errors` where fields\n"
         "or lines are at fault. `error` is the stable code below; build on it, not on texts.\n"
     )
     yield "| Status | `error` | Title | When |\n|---|---|---|---|"
-    codes = {problem.code: problem for problem in _family(Problem)}
-    for problem in sorted(codes.values(), key=lambda each: (each.status, each.code)):
+    for problem in sorted(problems(), key=lambda each: (each.status, each.code)):
         when = " ".join((problem.__doc__ or "").split())
         yield f"| {problem.status} | `{problem.code}` | {problem.title} | {when} |"
     yield ""
+
+
+def problems() -> "list[type[Problem]]":
+    """Return every refusal there is: with the doors come the errors of their slices."""
+    import worker.routes  # noqa: F401
+    from worker.errors import Problem
+
+    return list(_family(Problem))
 
 
 def _family(root: "type[Problem]") -> "Iterator[type[Problem]]":

@@ -12,10 +12,10 @@ import re
 from dataclasses import astuple, dataclass
 from typing import Final
 
+from worker.accounts.errors import InvalidLink, OtherBrowser
 from worker.accounts.model import Way
 from worker.codec import b64url, open_cursor, seal_cursor
 from worker.env import Env
-from worker.errors import InvalidLink, OtherBrowser
 from worker.identity import cookies
 from worker.identity.email_address import Hashes, hashes
 from worker.identity.once import spend

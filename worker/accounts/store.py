@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from d1_schema.contract import D1Error, D1Statement
+from worker.accounts.errors import IdentityTaken, UsernameTaken
 from worker.accounts.model import Credential, HeldWay, Role, Way
 from worker.codec import uuid7
 from worker.env import Env
-from worker.errors import Conflict, IdentityTaken, UsernameTaken
+from worker.errors import Conflict
 from worker.identity.sessions import end_all_with
 from worker.limits import IDENTITIES_MOST
 

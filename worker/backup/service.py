@@ -12,9 +12,10 @@ from d1_schema.contract import D1Error
 from r2.contract import R2ObjectBody
 from worker.backup.blob import SOON, Blob, exists, fetch, remove, store
 from worker.backup.conditions import etag
+from worker.backup.errors import BackupChanged, BackupInUse, BackupLost
 from worker.backup.store import SLOT_PREFIX, Slot, SlotStore
 from worker.env import Env
-from worker.errors import BackupChanged, BackupInUse, BackupLost, NotFound
+from worker.errors import NotFound
 from worker.web import Request
 
 # Each look finds another blob only when an upload was committed in between.

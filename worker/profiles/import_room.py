@@ -15,14 +15,9 @@ from d1_schema.contract import D1Error
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from kv.contract import KVError
 from worker.env import Env
-from worker.errors import (
-    ImportIdTaken,
-    InternalError,
-    Problem,
-    StorageUnavailable,
-    UpgradeRequired,
-)
+from worker.errors import InternalError, Problem, StorageUnavailable, UpgradeRequired
 from worker.profiles import report as reports
+from worker.profiles.errors import ImportIdTaken
 from worker.profiles.import_run import ImportRun
 from worker.profiles.key_claim import claim_key, give_back, keep_answer
 from worker.profiles.report import Plan, Tally

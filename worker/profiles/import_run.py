@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 
 from worker.env import Env
-from worker.errors import ChecksumMismatch, PayloadTooLarge
+from worker.errors import PayloadTooLarge
 from worker.limits import ERRORS_IN_REPORT, IMPORT_LINE_BYTES
+from worker.profiles.errors import ChecksumMismatch
 from worker.profiles.judge import Judge
 from worker.profiles.report import Plan, Tally
 from worker.profiles.store import Row

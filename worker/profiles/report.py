@@ -5,8 +5,8 @@ from typing import Any
 
 from worker.codec import canonical_json, iso_time
 from worker.env import Env
-from worker.errors import NothingImported
 from worker.limits import ERRORS_IN_ANSWER, ERRORS_IN_REPORT, ERRORS_PER_LINE
+from worker.profiles.errors import NothingImported
 from worker.schema_check import Violation
 from worker.web import Response
 from worker.wire.problem_document import PROBLEM_JSON, document

@@ -11,10 +11,11 @@ from dataclasses import replace
 from worker import possession
 from worker.accounts import store
 from worker.accounts.doors.answers import NO_STORE, granted
+from worker.accounts.errors import IdentityTaken, LastIdentity
 from worker.accounts.model import Members, Way, fault, read_entry, read_proof, way_of
 from worker.accounts.sign_in import chosen
 from worker.env import Env
-from worker.errors import IdentityTaken, LastIdentity, NotFound, Unauthorized, Unprocessable
+from worker.errors import NotFound, Unauthorized, Unprocessable
 from worker.identity.caller import Caller
 from worker.identity.cookies import check_origin
 from worker.identity.sessions import SignIn, begin, end_all

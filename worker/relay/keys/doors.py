@@ -5,17 +5,12 @@ from typing import Any
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
-from worker.errors import (
-    BadRequest,
-    Conflict,
-    NotFound,
-    PrekeysExhausted,
-    StorageUnavailable,
-)
+from worker.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from worker.identity.caller import Caller
 from worker.identity.usernames import find_account, username_of
 from worker.limiter.counting import refused, spared
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KEYS_BYTES, PREKEYS_LOW, UNTOLD_SECONDS
+from worker.relay.keys.errors import PrekeysExhausted
 from worker.relay.keys.model import Prekey, Upload, check_signatures, parse
 from worker.relay.keys.store import Bundle, KeyStore, purge_taken, untold
 from worker.web import Request, Response
