@@ -1,5 +1,6 @@
 """Node and the tools pinned in scripts/edge/node: wrangler, and Pyodide for the start-up figure."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -36,31 +37,30 @@ def require_node() -> str:
     return node
 
 
-def install() -> None:
-    """Make node_modules what package-lock.json says (`npm ci`), unless it is already."""
+def install(folder: Path = NODE_FOLDER, command: Sequence[str] = ("ci",)) -> None:
+    """Make node_modules in *folder* what package-lock.json says, unless it is already."""
     require_node()
-    wanted = _lock_digest()
-    stamp = NODE_FOLDER / _STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return
-    done = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"],  # noqa: S607
-        cwd=NODE_FOLDER,
+    # Two that install at once would take each other's files away; the lock ends with the process.
+    with (folder / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = hashlib.sha256((folder / "package.json").read_bytes() + lock.read()).hexdigest()
+        stamp = folder / _STAMP
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            _npm(folder, command)
+            stamp.write_text(wanted)
+
+
+def _npm(folder: Path, command: Sequence[str]) -> None:
+    done = subprocess.run(  # noqa: S603
+        ["npm", *command, "--no-audit", "--no-fund", "--loglevel=error"],  # noqa: S607
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ToolError(f"`npm ci` in {NODE_FOLDER} failed: {said}")
-    stamp.write_text(wanted)
-
-
-def _lock_digest() -> str:
-    digest = hashlib.sha256()
-    for name in ("package.json", "package-lock.json"):
-        digest.update((NODE_FOLDER / name).read_bytes())
-    return digest.hexdigest()
+        raise ToolError(f"`npm {command[0]}` in {folder} failed: {said}")
 
 
 def wrangler_command(arguments: Sequence[str]) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 
 from clients.python.backup.errors import BackupError
 from clients.python.backup.sealing import unseal
+from scripts.edge.toolchain import install
 from tests.backup_client import vectors
-from tests.edge.workerd import install
 from tests.house.sources import ROOT
 
 BROWSER_CLIENTS = ROOT / "clients" / "browser"

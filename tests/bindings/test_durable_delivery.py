@@ -8,6 +8,7 @@ import pytest
 from durable.contract import DurableObject, ObjectResetError, OverloadedError
 from durable.timing import Timing
 from tests.bindings.durable_world import World, made_world
+from tests.support.waiting import until
 
 world = made_world
 
@@ -132,11 +133,16 @@ class Room(DurableObject):
         return await asyncio.gather(first, second)
 
     async def later(self, value: int) -> None:
+        self.go = asyncio.Event()
+
         async def work() -> None:
-            await asyncio.sleep(0.005)
+            await self.go.wait()
             await self.ctx.storage.put("later", value)
 
         self.ctx.wait_until(work())
+
+    async def go_on(self) -> None:
+        self.go.set()
 
     def plain(self, a: int, b: int) -> int:
         return a + b
@@ -359,7 +365,8 @@ async def test_wait_until_keeps_the_object(world: World) -> None:
     await world.pass_time(1000)
     assert [o.is_awake for o in world.actors.live("Room")] == [True]
 
-    await asyncio.sleep(0.02)
+    await stub.call("go_on")
+    await world.settle()
 
     assert await stub.call("read", "later") == 7
 
@@ -395,7 +402,7 @@ async def test_too_many_waiting_events_are_refused(
     """An object whose queue is full says that it is overloaded."""
     monkeypatch.setattr("durable.instance.MAX_WAITING", 3)
     stub = world.stub(Room)
-    block = asyncio.ensure_future(stub.call("add_blocked", 0.01))
+    block = asyncio.ensure_future(stub.call("add_blocked", 0.3))
     await asyncio.sleep(0)
     calls = [asyncio.ensure_future(stub.call("add")) for _ in range(3)]
     await asyncio.sleep(0)
@@ -414,9 +421,11 @@ async def test_a_caller_that_goes_away_does_not_stop_the_event(world: World) -> 
     call = asyncio.ensure_future(stub.call("add", "n", 0.005))
     await asyncio.sleep(0)
     call.cancel()
-    await asyncio.sleep(0.02)
 
-    assert await stub.call("read") == 1
+    async def has_run() -> bool:
+        return bool(await stub.call("read") == 1)
+
+    await until(has_run)
 
 
 async def test_a_rolled_back_instance_cannot_write(world: World) -> None:

@@ -13,6 +13,7 @@ from durable.contract import (
 from durable.local_socket import Closed, LocalSocket, local_pair
 from durable.socket_frames import DROPPED
 from tests.bindings.durable_world import World, made_world
+from tests.support.waiting import PATIENCE
 
 world = made_world
 
@@ -100,8 +101,8 @@ class Chat(DurableObject):
             await self._bad_close(ws)
         elif m == "bin":
             ws.send(b"\1\2\3")
-        elif m == "slow":
-            await asyncio.sleep(0.01)
+        elif m in ("slow", "slower"):
+            await asyncio.sleep(0.01 if m == "slow" else 0.3)
             ws.send("done slow")
         else:
             ws.send(f"echo {kind}:{m!r}" if len(m) < 40 else f"echo {kind}:{len(m)}")
@@ -254,7 +255,7 @@ async def test_hibernation_keeps_sockets_tags_and_attachments(world: World) -> N
 async def test_a_message_in_work_keeps_the_instance(world: World) -> None:
     """No hibernation in the middle of a handler, and messages of one socket take turns."""
     f = await connect(world, "f")
-    f.send("slow")
+    f.send("slower")
     f.send("hi")
     await asyncio.sleep(0)
     await world.actors.tick()
@@ -336,7 +337,7 @@ async def test_a_sender_waits_while_the_object_is_behind(world: World) -> None:
     await asyncio.sleep(0.02)
     assert not waiting.done()
     a.drop()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_shutting_down_closes_with_1001(world: World) -> None:

@@ -10,6 +10,7 @@ from durable.contract import DurableObject, SqlError
 from durable.local_socket import Closed, LocalSocket, local_pair
 from tests.bindings.durable_world import World
 from tests.bindings.durable_world import made_world as world
+from tests.support.waiting import until
 
 __all__ = ["world"]
 
@@ -100,7 +101,11 @@ async def test_a_message_does_not_overtake_a_closed_gate(world: World) -> None:
     client = await open_stream(world)
     client.feed("section")
     client.feed("after")
-    await asyncio.sleep(0.05)
+
+    async def all_was_heard() -> bool:
+        return len(await heard(world)) == 3
+
+    await until(all_was_heard)
     assert [name for name, _ in await heard(world)] == ["section", "section ends", "after"]
 
 
@@ -147,9 +152,9 @@ async def test_a_socket_closes_by_itself_also_while_the_object_sleeps(world: Wor
 
 async def test_the_last_time_to_close_counts_and_a_closed_socket_has_none(world: World) -> None:
     """No timer outlives its socket."""
-    client = await open_stream(world, 0.02)
+    client = await open_stream(world, 0.3)
     await world.stub(Stream).call("extend")
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.4)
     assert client.ready_state == 1
     client.drop()
     await world.settle()

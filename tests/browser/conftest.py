@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from tests.browser.seeding import seed
 from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS
+from tests.support.waiting import PATIENCE
 
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Without the last ones Chromium looks for Google's hosts, which a closed network refuses.
@@ -38,8 +39,7 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_PATIENCE_MS = 10_000
-_START_SECONDS = 20
+_PATIENCE_MS = PATIENCE * 1000
 # Screenshots are for a person who looks: CONSOLE_SHOTS=/tmp/console_shots
 _SHOTS = os.environ.get("CONSOLE_SHOTS", "")
 
@@ -110,7 +110,7 @@ class start_host:  # noqa: N801 - used as a function
                 stderr=said,
             )
         self._running = ConsoleHost(f"http://127.0.0.1:{port}", process)
-        end = time.monotonic() + _START_SECONDS
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end and process.poll() is None:
             try:
                 if self._running.get("/healthz") == 200:
@@ -127,7 +127,7 @@ class start_host:  # noqa: N801 - used as a function
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(timeout=15) == 0
+            assert process.wait(timeout=PATIENCE) == 0
         finally:
             if process.poll() is None:
                 process.kill()

@@ -5,9 +5,9 @@ import mimetypes
 
 from playwright.sync_api import Browser, Route
 
+from scripts.edge.toolchain import install
 from tests.backup_client.test_vectors import BROWSER_CLIENTS
 from tests.backup_client.vectors import PATH
-from tests.edge.workerd import install
 
 # What a page with a strict policy needs for Argon2id in WebAssembly, and no more.
 POLICY = "default-src 'none'; connect-src 'self'; script-src 'self' 'nonce-n' 'wasm-unsafe-eval'"

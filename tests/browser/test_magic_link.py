@@ -18,6 +18,7 @@ from tests.cli.conftest import EDGEKEEP, environment
 from tests.support.mails import link_in
 from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS
+from tests.support.waiting import PATIENCE
 
 _ASK = """
 async (email) => (await fetch("/api/auth/magic-link", {
@@ -57,7 +58,7 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _newest(state: Path, number: int) -> str:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = sorted((state / "outbox").glob("[!.]*.eml"))
         if len(found) == number:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Edgekeep, running_server
+from tests.support.waiting import PATIENCE
 
 
 def test_an_empty_outbox_is_no_failure_to_list(edgekeep: Edgekeep, tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_mail_is_listed_and_read(edgekeep: Edgekeep, tmp_path: Path) -> None:
             with urllib.request.urlopen(asked, timeout=10) as answer:
                 assert answer.status == 202
         # The mail is written behind the answer.
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while len(list((tmp_path / "state" / "outbox").glob("[!.]*"))) < 2:
             assert time.monotonic() < end
             time.sleep(0.02)

@@ -9,12 +9,13 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from d1_schema.migrate import apply_migrations
+from scripts.edge.toolchain import install
 from tests.edge import current
 from tests.edge.edge_host import EdgeHost
 from tests.edge.remote import RemoteDatabase, empty
 from tests.edge.workerd import (
+    NODE_FOLDER,
     Workerd,
-    install,
     missing_tool,
     running,
     running_pyodide,
@@ -40,7 +41,7 @@ def node() -> None:
     tool = missing_tool()
     if tool is not None:
         _not_proven(tool)
-    install()
+    install(NODE_FOLDER)
 
 
 @pytest.fixture(scope="session")

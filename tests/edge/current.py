@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scripts.edge.toolchain import install
 from scripts.edge.wrangler_config import SOURCES
 from tests.edge.bundle import as_modules, built
-from tests.edge.workerd import Workerd, declared_stores, install, running
+from tests.edge.workerd import Workerd, declared_stores, running
 from tests.support.running_host import ROOT, SECRETS
 from worker.entry.config import load_config
 

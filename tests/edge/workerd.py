@@ -1,7 +1,6 @@
 """Starts real workerd (Node, miniflare 3) with the test bundle, and talks to it."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pickle
@@ -59,16 +58,6 @@ class Workerd:
 def missing_tool() -> str | None:
     """Return the name of the tool without which workerd cannot be had here, or None."""
     return next((name for name in ("node", "npm") if shutil.which(name) is None), None)
-
-
-def install(folder: Path = NODE_FOLDER) -> None:
-    """Make node_modules in *folder* what package-lock.json says, unless it is already."""
-    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
-    stamp = folder / "node_modules" / ".edgekeep"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=folder, check=True)
-        stamp.write_text(wanted)
 
 
 def worker_options(variables: Mapping[str, str], stores: int) -> dict[str, Any]:

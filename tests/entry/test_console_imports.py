@@ -15,6 +15,7 @@ from aiohttp import ClientResponse
 from tests.support.console_visit import PROBES, Visitor, assert_tame, visit, words
 from tests.support.profiles import line, ndjson, profile
 from tests.support.running_host import Answer, RunningHost
+from tests.support.waiting import until
 from worker.profiles import report as reports
 from worker.web import Headers, Request
 
@@ -67,15 +68,13 @@ async def _around(head: bytes, content: AsyncIterator[bytes]) -> AsyncIterator[b
     yield TAIL
 
 
-async def told(response: ClientResponse) -> list[dict[str, object]]:
-    """Return the events of a stream until its end."""
-    events = []
+async def told(response: ClientResponse, events: list[dict[str, object]]) -> None:
+    """Put the events of a stream into *events* until its end."""
     async for one in response.content:
         if one.startswith(b"data: "):
             events.append(json.loads(one[6:]))
             if events[-1]["event"] in ("report", "end"):
-                return events
-    return events
+                return
 
 
 async def test_a_file_is_imported_and_leads_to_its_report(host: RunningHost) -> None:
@@ -119,6 +118,7 @@ async def test_progress_is_told_live_until_the_report(host: RunningHost) -> None
     """The events open before the import, tell counts while it runs, and end with the report."""
     visitor = await visit(host, "/imports")
     gate = asyncio.Event()
+    events: list[dict[str, object]] = []
 
     async def slowly() -> AsyncIterator[bytes]:
         for number in range(4):
@@ -129,18 +129,17 @@ async def test_progress_is_told_live_until_the_report(host: RunningHost) -> None
     url = f"{host.url}/_console/imports/progress?id={ID}"
     async with host.session.get(url) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        watching = asyncio.create_task(told(stream))
+        watching = asyncio.create_task(told(stream, events))
         sending = asyncio.create_task(send(visitor, slowly(), "application/json", id=ID))
-        await asyncio.sleep(0.8)
+        await until(lambda: any(event["event"] == "progress" for event in events))
         listing = words(await Visitor(host).get("/imports"))
         running = await Visitor(host).get(f"/imports/report?id={ID}")
         gate.set()
         answer = await sending
-        events = await watching
+        await watching
 
     assert answer.json() == {"location": f"/_console/imports/report?id={ID}"}
     assert events[0]["event"] == "waiting"
-    assert "progress" in [event["event"] for event in events]
     assert events[-1]["event"] == "report"
     assert events[-1]["profiles_stored"] == 2000
     assert f"Under way {ID}" in listing
@@ -181,13 +180,8 @@ async def test_a_watcher_that_leaves_lets_its_socket_go(host: RunningHost) -> No
 
     sending = asyncio.create_task(send(await visit(host, "/imports"), lines(["usr_aaaaaa"]), id=ID))
     await sending
-    for _ in range(40):
-        sockets = sum(one.sockets for one in host.opened.actors.live("ImportRoom"))
-        if not sockets:
-            break
-        await asyncio.sleep(0.05)
 
-    assert sockets == 0
+    await until(lambda: not any(one.sockets for one in host.opened.actors.live("ImportRoom")))
 
 
 async def test_a_large_file_streams_through(host: RunningHost) -> None:

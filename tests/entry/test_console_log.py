@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.console_visit import words
-from tests.support.running_host import RunningHost, running_host
+from tests.support.running_host import GRACE, RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.entry.console.log_filter import LogFilter
 from worker.entry.console.log_tail import KEPT_LINES, WAITING_LINES, LogTail
 
@@ -84,7 +85,7 @@ async def test_the_console_does_not_log_its_own_reading(host: RunningHost) -> No
 async def event(stream: ClientResponse) -> dict[str, Any]:
     """Return the data of the next event, with its id."""
     found: dict[str, Any] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             line = (await stream.content.readline()).decode()
             if line.startswith("id: "):
@@ -134,7 +135,7 @@ async def test_a_stream_ends_when_the_host_stops(tmp_path: Path) -> None:
             stream = await session.get(f"{host.url}{LOG}/stream")
             await stream.content.readline()
             began = time.monotonic()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < GRACE
         rest = await stream.content.read()
         assert rest.strip(b":\n") == b""
 
@@ -146,7 +147,7 @@ async def test_a_reader_that_leaves_is_forgotten(host: RunningHost) -> None:
     tail = host.env.log._write.__self__  # type: ignore[attr-defined]
     assert len(tail._watchers) == 1
     stream.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while tail._watchers:
             host.env.log.event("info", "tick")
             await asyncio.sleep(0.05)

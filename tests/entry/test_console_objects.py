@@ -12,6 +12,7 @@ import pytest
 from durable.contract import DurableObject
 from tests.support.console_visit import PROBES, Visitor, assert_tame, words
 from tests.support.running_host import RunningHost
+from tests.support.waiting import until
 from worker.entry.host_tools import HostTools
 
 CLASS = "Shelf"
@@ -212,8 +213,9 @@ async def test_looking_changes_no_byte(host: RunningHost, shelves: Any, tmp_path
     actor_class = host.opened.actors._classes[CLASS]
     actor_class.cells[room.id.hex].evict()
     actor_class.used(actor_class.cells[room.id.hex])
-    await asyncio.sleep(0.2)
     folder = actor_class.path(room.id.hex).parent
+    # A thread closes the file, and SQLite then clears away what stood beside it.
+    await until(lambda: len(list(folder.iterdir())) == 1)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     await Visitor(host).get(page_of(room))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller, Who
 from worker.limits import RateLimit
@@ -138,7 +139,7 @@ async def test_two_requests_in_one_are_refused(tmp_path: Path) -> None:
                 f"POST /api/open HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n".encode()
             )
             await connection.send(inner)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 told = await connection.reader.read()
             assert told.split(b" ")[1] == b"400", fields
             assert told.count(b"HTTP/1.") == 1, fields

@@ -13,6 +13,7 @@ from tests.support.problems import assert_problem
 from tests.support.profiles import ids, line, many, ndjson
 from tests.support.redis_server import DURABLE, RedisServer, redis_server
 from tests.support.running_host import ROOT, SECRETS, Answer, RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.entry.config import ConfigError, load_config
 from worker.entry.open_env import open_env
 
@@ -39,9 +40,13 @@ def url_of(server: RedisServer) -> str:
     return f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
 
 
+# For a busy machine: thirty questions one after the other would wait a minute.
+SLACK = 20
+
+
 async def until(host: RunningHost, path: str, status: int) -> Answer:
     """Ask until the door answers with *status*."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (answer := await host.get(path)).status != status:
             await asyncio.sleep(0.02)
     return answer
@@ -58,7 +63,7 @@ async def test_redis_away_is_a_problem_and_not_a_hang(
     server.kill()
     began = time.monotonic()
     answers = await asyncio.gather(*(host.get(ITEM) for _ in range(30)))
-    assert time.monotonic() - began < redis_lane.PATIENCE + 3
+    assert time.monotonic() - began < redis_lane.PATIENCE + SLACK
     for answer in answers:
         assert_problem(answer, 503, "storage_unavailable")
         assert answer.headers["Retry-After"] == "2"
@@ -69,7 +74,7 @@ async def test_redis_away_is_a_problem_and_not_a_hang(
     assert "The store is not available" in reasons
     answer = await host.send_profiles(many(5))
     assert answer.status == 503, answer.body
-    assert time.monotonic() - began < redis_lane.PATIENCE
+    assert time.monotonic() - began < 5 * redis_lane.PATIENCE
     assert (await host.get("/healthz")).status == 200
 
     await asyncio.to_thread(server.start)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.workerd import install
+from scripts.edge.toolchain import install
 from tests.support.running_host import RunningHost
 
 NODE = Path(__file__).parent / "node"

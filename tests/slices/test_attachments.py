@@ -22,6 +22,7 @@ from tests.support.backups import (
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
+from tests.support.waiting import PATIENCE, until
 from worker.backup.conditions import parse_range
 from worker.errors import RangeNotSatisfiable
 from worker.limits import ATTACHMENT_MAX_BYTES
@@ -96,8 +97,11 @@ async def test_what_is_no_attachment_is_refused(ada: Keeper) -> None:
         if not sent:
             assert_problem(await connection.answer(), 413, "payload_too_large")
         await connection.cut()
-    await asyncio.sleep(0.05)
-    assert (await ada.host.env.blobs.list()).objects == []
+
+    async def nothing_stays() -> bool:
+        return (await ada.host.env.blobs.list()).objects == []
+
+    await until(nothing_stays)
 
 
 async def test_an_attachment_that_dawdles_is_408(
@@ -284,7 +288,7 @@ async def test_backup_and_attachments_on_an_s3_server(on_s3: Keeper) -> None:
     await connection.send(head("POST", "/v1/backup", fields) + b"x" * 500)
     await asyncio.sleep(0.1)
     await connection.cut()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (await on_s3.store(blob(3), 2)).status == 409:
             await asyncio.sleep(0.02)
     await sweep_later(on_s3.host.env)

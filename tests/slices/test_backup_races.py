@@ -10,6 +10,7 @@ from tests.support.backups import Keeper, blob, make_keeper
 from tests.support.problems import assert_problem
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import Answer, RunningHost
+from tests.support.waiting import PATIENCE, until
 
 PARALLEL = 20
 SIZE = 60_000
@@ -28,7 +29,7 @@ async def waiting(ada: Keeper) -> AsyncIterator[RawConnection]:
     connection = await connect(ada.host.port)
     fields = {**ada.headers, "Content-Length": str(SIZE), "If-Match": "1"}
     await connection.send(head("POST", "/v1/backup", fields) + blob(9, SIZE)[: SIZE // 2])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while await _pending(ada) is None:
             await asyncio.sleep(0.005)
     yield connection
@@ -38,6 +39,11 @@ async def waiting(ada: Keeper) -> AsyncIterator[RawConnection]:
 async def _pending(ada: Keeper) -> str | None:
     found = await ada.host.env.db.prepare("SELECT pending_key FROM backups").first()
     return None if found is None else found["pending_key"]
+
+
+async def _last_sign(ada: Keeper) -> int:
+    found = await ada.host.env.db.prepare("SELECT pending_at FROM backups").first("pending_at")
+    return int(found)
 
 
 async def _finish(connection: RawConnection) -> Answer:
@@ -76,7 +82,7 @@ async def test_many_who_fetch_and_try_again_all_get_through(ada: Keeper) -> None
                 return
             await asyncio.sleep(0.002 * mark)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(add(mark) for mark in range(1, 9)))
     found = await ada.fetch()
     assert sorted(found.body[32:].split(b";")[:-1]) == [b"%d" % mark for mark in range(1, 9)]
@@ -118,11 +124,16 @@ async def test_a_slow_upload_that_shows_life_is_not_taken_over(
 ) -> None:
     """Bytes every few seconds keep the reservation, for as long as the upload may take."""
     for byte in range(4):
+        seen = await _last_sign(ada)
         later(ada.host, 12)
         first = SIZE // 2 + byte
         # A sign of life is given with the byte after the pause.
         await waiting.send(blob(9, SIZE)[first : first + 1])
-        await asyncio.sleep(0.05)
+
+        async def is_newer(than: int = seen) -> bool:
+            return await _last_sign(ada) > than
+
+        await until(is_newer)
         assert_problem(await ada.store(blob(2), 1), 409, "backup_in_use")
     await waiting.send(blob(9, SIZE)[SIZE // 2 + 4 :])
     assert (await waiting.answer()).status == 200

@@ -11,6 +11,7 @@ from tests.support.backups import Keeper, blob, make_keeper, pieces
 from tests.support.problems import assert_problem
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.identity.tokens import issue
 from worker.limits import BACKUP_MIN_BYTES, MIB
 
@@ -142,7 +143,7 @@ async def test_an_upload_cut_at_each_tenth_leaves_the_old(ada: Keeper) -> None:
         await asyncio.sleep(0.005)
         await connection.cut(reset=tenth % 2 == 1)
         assert (await ada.fetch()).body == blob(1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while (answer := await ada.store(body, 1)).status == 409:
             assert answer.json()["error"] == "backup_in_use"
             await asyncio.sleep(0.01)

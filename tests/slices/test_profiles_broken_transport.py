@@ -9,6 +9,7 @@ from tests.support.problems import assert_problem
 from tests.support.profiles import line, many
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import NDJSON, RunningHost
+from tests.support.waiting import PATIENCE, until
 
 ID = "imp_20261121080000_cutoff"
 _SENT = many(2000)
@@ -23,10 +24,21 @@ async def start(host: RunningHost, query: str, **fields: str) -> RawConnection:
     return connection
 
 
+async def got_to(host: RunningHost, lines: int) -> None:
+    """Wait until the import named ID has read so many lines."""
+    asker = host.bearer("profiles:import")
+
+    async def has() -> bool:
+        answer = await host.get(f"/api/profiles/import/report?id={ID}", headers=asker)
+        return answer.status == 200 and answer.json()["lines_total"] >= lines
+
+    await until(has)
+
+
 async def concluded(host: RunningHost) -> dict[str, Any]:
     """Wait until the import named ID has ended, and return its report."""
     asker = host.bearer("profiles:import")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             answer = await host.get(f"/api/profiles/import/report?id={ID}", headers=asker)
             if answer.status == 200 and answer.json()["state"] not in ("running", "committing"):
@@ -45,12 +57,7 @@ async def test_a_connection_cut_in_the_middle_is_told_truly(
     framing = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": "9999999"}
     connection = await start(either, query, **framing)
     await connection.send((b"%x\r\n" % len(_SENT) if chunked else b"") + _SENT)
-    asker = either.bearer("profiles:import")
-    for _ in range(300):
-        answer = await either.get(f"/api/profiles/import/report?id={ID}", headers=asker)
-        if answer.status == 200 and answer.json()["lines_total"] >= 1500:
-            break
-        await asyncio.sleep(0.01)
+    await got_to(either, 1500)
     await connection.cut(reset=reset)
     report = await concluded(either)
     total = await either.total()
@@ -67,7 +74,7 @@ async def test_the_import_can_be_sent_again_with_its_key_after_a_cut(
     """A broken-off import gives its Idempotency-Key back; the second try stores everything."""
     connection = await start(either, query, Content_Length="9999999", Idempotency_Key="again")
     await connection.send(_SENT)
-    await asyncio.sleep(0.05)
+    await got_to(either, 1)
     await connection.cut()
     await concluded(either)
     answer = await either.send_profiles(_SENT, headers={"Idempotency-Key": "again"})

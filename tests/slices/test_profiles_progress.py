@@ -11,6 +11,7 @@ from aiohttp import ClientSession, WSServerHandshakeError
 from tests.support.problems import assert_problem
 from tests.support.profiles import line, many, ndjson
 from tests.support.running_host import RunningHost, messages
+from tests.support.waiting import until
 
 ID = "imp_20261121080000_watched"
 _SHOWN = {"event", "import_id", "state", "bytes_read", "profiles_stored"} | {
@@ -31,13 +32,12 @@ async def half_way(host: RunningHost, query: str = "") -> AsyncIterator[Any]:
     sending = asyncio.create_task(host.send_profiles(slowly(), f"?id={ID}{query}"))
     headers = host.bearer("profiles:import")
     door = f"/api/profiles/import/report?id={ID}"
-    for _ in range(500):
+
+    async def is_half_way() -> bool:
         answer = await host.get(door, headers=headers)
-        if answer.status == 200 and answer.json()["lines_total"] == 1200:
-            break
-        await asyncio.sleep(0.01)
-    else:
-        raise AssertionError("the import never got half way")
+        return answer.status == 200 and answer.json()["lines_total"] == 1200
+
+    await until(is_half_way)
 
     async def finish() -> Any:
         go.set()

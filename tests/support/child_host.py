@@ -16,6 +16,7 @@ from aiohttp import ClientSession
 
 from tests.support.ports import free_port
 from tests.support.running_host import ROOT, SECRETS, Answer, read
+from tests.support.waiting import PATIENCE
 from worker.identity.tokens import issue
 from worker.settings import Settings
 
@@ -51,7 +52,7 @@ class ChildHost:
                 stdout=log,
                 stderr=said,
             )
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(OSError):
                     if (await self.get("/healthz")).status == 200:
@@ -63,7 +64,7 @@ class ChildHost:
         """Send a signal and wait for the end."""
         assert self.process is not None
         self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 
     def bearer(self, *scopes: str) -> dict[str, str]:

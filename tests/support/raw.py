@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass
 
 from tests.support.running_host import Answer
+from tests.support.waiting import PATIENCE
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class RawConnection:
 
     async def answer(self, *, no_body: bool = False) -> Answer:
         """Read one answer (of known length, or up to the end of the connection)."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             raw = await self.reader.readuntil(b"\r\n\r\n")
             status_line, *fields = raw.decode("latin-1").split("\r\n")[:-2]
             headers = {}

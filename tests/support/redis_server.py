@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
-START_SECONDS = 20
 QUIET = ("--save", "", "--appendonly", "no")
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
@@ -72,7 +72,7 @@ class RedisServer:
             # Python ignores SIGXFSZ; so does the server then, and a limit of its files is an error
             # of its writes: a full disk.
             self._process = subprocess.Popen(command, stdout=log, stderr=log, restore_signals=False)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

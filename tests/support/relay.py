@@ -9,13 +9,13 @@ from typing import Any
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from tests.support.running_host import Answer, RunningHost
+from tests.support.waiting import PATIENCE
 from worker.codec import uuid7
 from worker.identity.sessions import SignIn, begin
 from worker.identity.tokens import issue
 from worker.relay import relay_pb2 as pb
 
 JSON = "edgekeep.relay.v1.json"
-SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Peer:
 
     async def hear(self) -> Any:
         """Return the next frame; fails when the socket closes instead."""
-        message = await asyncio.wait_for(self.ws.receive(), SECONDS)
+        message = await asyncio.wait_for(self.ws.receive(), PATIENCE)
         assert message.type is WSMsgType.BINARY, (message, self.ws.close_code)
         return pb.ServerFrame.FromString(message.data)
 
@@ -115,7 +115,7 @@ class Peer:
     async def closed(self) -> int:
         """Wait for the end and return its code."""
         while True:
-            message = await asyncio.wait_for(self.ws.receive(), SECONDS)
+            message = await asyncio.wait_for(self.ws.receive(), PATIENCE)
             if message.type is WSMsgType.CLOSE:
                 return int(message.data)
             if message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED):
@@ -146,7 +146,7 @@ class JsonPeer:
 
     async def hear(self) -> Any:
         """Return the next frame."""
-        return json.loads(await asyncio.wait_for(self.ws.receive_str(), SECONDS))
+        return json.loads(await asyncio.wait_for(self.ws.receive_str(), PATIENCE))
 
     async def ask(self, frame: Any) -> Any:
         """Send one frame and return the next."""

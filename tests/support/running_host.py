@@ -40,6 +40,8 @@ SECRETS = {
 NDJSON = {"Content-Type": "application/x-ndjson"}
 # A state right after the first start: each host gets a copy, which costs a third of migrating anew.
 _MIGRATED = tempfile.TemporaryDirectory(prefix="edgekeep-migrated-")
+# What requests in flight are granted when a host stops.
+GRACE = 10
 # One turn of the loop may cost this much processor time. (Not the clock on the wall: a machine
 # that is busy with other things must not make a test fail.)
 TURN_SECONDS = 0.25
@@ -201,7 +203,7 @@ async def running_host(
         gc.freeze()
         exits.callback(gc.unfreeze)
         exits.push_async_callback(opened.close)
-        runner = await exits.enter_async_context(serving(worker, opened.env, console, grace=5))
+        runner = await exits.enter_async_context(serving(worker, opened.env, console, grace=GRACE))
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await opened.actors.start()
         port = runner.addresses[0][1]

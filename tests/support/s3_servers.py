@@ -24,6 +24,7 @@ import pytest
 
 from r2.minio import S3Address, parse_address
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 ACCESS_KEY = "EDGEKEEPTESTKEY1"
 SECRET_KEY = "s3cr+t/of=the test"
@@ -66,7 +67,7 @@ class S3Server:
             stderr=subprocess.DEVNULL,
             env={**os.environ, **self.environment},
         )
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 # Any answer will do; moto loads what it needs at the first question.
