@@ -14,6 +14,7 @@ from kv.contract import KVNamespace
 from r2.contract import R2Bucket
 from worker.crypto import Crypto
 from worker.data_holders import DataHolder
+from worker.fetch import Fetch
 from worker.identity.access import Access
 from worker.limiter.counting import Limiter
 from worker.log import Log
@@ -28,6 +29,10 @@ class Tools(Protocol):
     @property
     def crypto(self) -> Crypto:
         """The crypto port."""
+
+    @property
+    def fetch(self) -> Fetch:
+        """The fetch port: HTTP to other people's servers."""
 
     @property
     def mail(self) -> MailPort:

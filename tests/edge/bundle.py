@@ -15,7 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # The module by which workerd knows a Worker: the first one, in the root of all modules.
 _MAIN = "main.py"
 _TEST_ENTRY = "tests.edge.inside.main"
-_TEST_MODULES = (_TEST_ENTRY, "tests.edge.inside.door", "tests.edge.inside.relay")
+_TEST_MODULES = (
+    _TEST_ENTRY,
+    "tests.edge.inside.door",
+    "tests.edge.inside.ports",
+    "tests.edge.inside.relay",
+)
 _PACKAGES = ("dilithium_py/", "fastjsonschema/", "google/", "jwt/")
 _VENDORED = "python_modules/"
 

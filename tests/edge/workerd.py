@@ -1,5 +1,6 @@
 """Starts real workerd (Node, miniflare 3) with the test bundle, and talks to it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -42,6 +43,10 @@ class Workerd:
         assert number < self.stores, f"the suites open more than {self.stores} {kind} stores"
         self._used[kind] = number + 1
         return f"{kind}_{number}"
+
+    async def run(self, port: str, *arguments: Any) -> Any:
+        """Run a function of tests/edge/inside/ports.py in workerd; raise what it raised."""
+        return await asyncio.to_thread(self.call, "@ports", port, arguments)
 
     def call(self, binding: str, primitive: str, arguments: tuple[Any, ...]) -> Any:
         """Run a primitive of an edge adapter in workerd; raise what it raised. Blocks."""

@@ -22,7 +22,6 @@ from r2.contract import R2Bucket
 from r2.edge import EdgeBucket
 from worker import interop
 from worker.app import Worker
-from worker.entry import edge_mail
 from worker.entry.edge_http import (
     KeepAlive,
     request_from_js,
@@ -38,6 +37,7 @@ from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.actor import ActorLimiter
 from worker.limiter.counting import Limiter, ProcessLimiter
 from worker.log import Log
+from worker.mail.webhook import WebhookMail
 from worker.registry import ACTORS, DATA_HOLDERS
 from worker.relay.inbox import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
 from worker.setting_kinds import SettingError
@@ -128,7 +128,9 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
     isolate = isolate_of(js_env)
     settings = isolate.settings
     tools = EdgeTools(context)
-    tools.mail = edge_mail.choose(settings)
+    if settings.mail_webhook_url is not None:
+        address = settings.mail_webhook_url.reveal().decode()
+        tools.mail = WebhookMail(address, settings, tools.fetch)
     labels = {"app": "edgekeep", "env": settings.environment, "platform": "edge"}
     env = Env(
         settings=settings,

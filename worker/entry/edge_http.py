@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worker import interop
+from worker.entry.edge_fetch import headers_from_js
 from worker.errors import IncompleteBody
 from worker.interop import JsError
-from worker.web import HeaderMap, Headers, Request, Response
+from worker.web import HeaderMap, Request, Response
 
 KeepAlive = Callable[[Awaitable[Any]], None]
 
@@ -123,9 +124,7 @@ async def response_from_js(raw: Any) -> Response:
     Its body is read whole: an actor answers with a report, not with a stream, and the caller may
     keep the answer beyond the call.
     """
-    headers = Headers()
-    for field in raw.headers:
-        headers.add(str(field[0]), str(field[1]))
+    headers = headers_from_js(raw.headers)
     web_socket = interop.member(raw, "webSocket")
     body = None
     if web_socket is None:

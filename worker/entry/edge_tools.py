@@ -7,7 +7,9 @@ from typing import Any
 
 from durable.edge_socket import socket_pair
 from worker import interop
+from worker.entry import edge_fetch
 from worker.entry.edge_crypto import EdgeCrypto
+from worker.fetch import BoundedFetch, Fetch
 from worker.mail.port import MailPort, NoMail
 from worker.schema_check import PortableCheck, SchemaCheck
 
@@ -25,11 +27,12 @@ class EdgeTools:
     *context* is the JavaScript object with waitUntil: of a request, or of a Durable Object.
     """
 
-    __slots__ = ("_context", "crypto", "mail")
+    __slots__ = ("_context", "crypto", "fetch", "mail")
 
     def __init__(self, context: Any) -> None:
         self._context = context
         self.crypto = EdgeCrypto(random_bytes)
+        self.fetch: Fetch = BoundedFetch(edge_fetch.exchange, now)
         # Set by `open_env`, which knows the settings.
         self.mail: MailPort = NoMail()
 

@@ -12,6 +12,8 @@ from durable.local_socket import LocalSocket, local_pair
 from worker.entry import host_mail
 from worker.entry.host_mail import HostMail
 from worker.entry.native_crypto import NativeCrypto
+from worker.entry.native_fetch import NativeExchange
+from worker.fetch import BoundedFetch, Fetch
 from worker.schema_check import SchemaCheck
 from worker.settings import Settings
 
@@ -30,12 +32,15 @@ class HostTools:
         *,
         now: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        fetch: Fetch | None = None,
         mail: HostMail | None = None,
     ) -> None:
         self._checks: dict[str, SchemaCheck] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
         self.now = now
         self.random_bytes = random_bytes
+        # By the machine's own clock: a request takes the time that it takes.
+        self.fetch: Fetch = fetch or BoundedFetch(NativeExchange(), time.monotonic)
         self._handed_mail = mail
 
     def settle(self, settings: Settings, state: Path) -> None:

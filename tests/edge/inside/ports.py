@@ -1,0 +1,17 @@
+"""The edge's ambient ports as the suites call them: fetch and crypto. TEST ONLY."""
+
+from typing import Any
+
+from worker.entry.edge_tools import EdgeTools
+from worker.fetch import FetchFailed, Outgoing
+
+
+async def fetch(url: str, members: dict[str, Any]) -> tuple[int, str] | str:
+    """Return (status, body) of the answer, or the reason why there is none."""
+    if isinstance(members.get("body"), str):
+        members["body"] = members["body"].encode()
+    try:
+        answer = await EdgeTools(None).fetch(Outgoing(url, **members))
+    except FetchFailed as error:
+        return error.reason
+    return answer.status, answer.body.decode()
