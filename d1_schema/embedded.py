@@ -6,7 +6,6 @@ aiosqlite when they are not; see `sqlite.file` for the promises, and
 `sqlite.dialect` for how SQLite is made to answer like D1.
 """
 
-import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from d1_schema.contract import D1Database, D1Error, D1Meta, D1Rows, D1Session
 from d1_schema.local_session import LocalSession
 from d1_schema.plan import Plan
 from d1_schema.sqlite.dialect import describe, install_authorizer, open_connection
+from d1_schema.sqlite.engine import Connection, Error
 from d1_schema.sqlite.file import SqliteFile
 from d1_schema.sqlite.handle import INLINE_STEPS, LANE_STEPS, Handle
 from d1_schema.sqlite.lane import open_lane
@@ -37,12 +37,12 @@ PAGE_BYTES: Final = 4096
 Call = tuple[Plan, tuple[Parameter, ...]]
 
 
-def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
+def _prepare(connection: Connection, steps: int = LANE_STEPS) -> Handle:
     """Put a connection under D1's authority."""
     return Handle(connection, install_authorizer(connection), steps)
 
 
-def as_d1_error(error: sqlite3.Error, handle: Handle, _is_write: bool) -> D1Error:
+def as_d1_error(error: Error, handle: Handle, _is_write: bool) -> D1Error:
     """Say SQLite's *error* as D1 does."""
     return D1Error(f"D1_ERROR: {describe(error, handle.authority)}")
 
@@ -148,14 +148,14 @@ class EmbeddedDatabase(D1Database):
             self._follow_settings(handle)
         found = []
         for plan, values in calls:
-            before = handle.connection.total_changes
+            before = handle.connection.total_changes()
             start = time.perf_counter()
             columns, rows = plan.run(handle, values)
-            new = handle.cursor.lastrowid
+            new = handle.connection.last_insert_rowid()
             if new and new != handle.last_row_id:
                 # At once: as in D1, an insert counts here even when it is undone.
                 handle.last_row_id = self._last_row_id = new
-            changes = handle.connection.total_changes - before
+            changes = handle.connection.total_changes() - before
             last = self._last_row_id
             found.append((columns, rows, start, time.perf_counter(), changes, last, plan))
         pages: int = handle.own("PRAGMA page_count")[0]
@@ -233,9 +233,10 @@ async def open_database(path: Path) -> D1Database:
     Open the D1 database in the file *path*, creating it when it is missing.
 
     Raises:
-        sqlite3.Error: the file cannot be opened, or is not a database.
+        Error: the file cannot be opened, or is not a database.
     """
     connection = open_connection(path, autocheckpoint_pages=0)
-    connection.execute("PRAGMA busy_timeout = 0").fetchone()  # the loop never waits for a lock
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    return EmbeddedDatabase(path, _prepare(connection, INLINE_STEPS), pages * PAGE_BYTES)
+    connection.set_busy_timeout(0)  # the loop never waits for a lock
+    handle = _prepare(connection, INLINE_STEPS)
+    pages: int = handle.own("PRAGMA page_count")[0]
+    return EmbeddedDatabase(path, handle, pages * PAGE_BYTES)

@@ -5,15 +5,24 @@ Worked out once for each text; the embedded adapter keeps the newest plans.
 """
 
 import re
-import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Generator, Sequence
+from itertools import islice
+from typing import Any, Final, NoReturn
+
+import apsw
 
 from d1_schema.contract import NO_STATEMENTS, D1Error
 from d1_schema.sqlite.authority import TRANSACTION_REFUSED
+from d1_schema.sqlite.engine import query
 from d1_schema.sqlite.handle import Handle
-from d1_schema.sqlite.text import TRANSACTION_WORDS, StatementText, has_statement, parse_statements
+from d1_schema.sqlite.text import (
+    TOO_LONG,
+    TRANSACTION_WORDS,
+    StatementText,
+    has_statement,
+    parse_statements,
+)
 from d1_schema.values import Parameter, Value, from_plain
 
 WRONG_COUNT: Final = "D1_ERROR: Wrong number of parameter bindings for SQL query."
@@ -72,40 +81,37 @@ class Plan:
 
         Raises:
             D1Error: the number of *values* does not fit.
-            sqlite3.Error: SQLite's own verdict.
+            Error: SQLite's own verdict.
         """
         for statement in self.statements[:-1]:
             handle.cursor.execute(statement.text).fetchall()
-        cursor = self._execute(handle, values)
-        rows = cursor.fetchmany(_FIRST_SLICE)
-        if len(rows) == _FIRST_SLICE:
-            _fetch_rest(handle, rows)
-        columns = [column[0] for column in cursor.description or ()]
+        if len(values) != self.last.parameter_count:
+            _refuse_count(handle, self.last)
+        columns, found = query(handle.connection, self.last.text, values)
+        rows = _fetch(found, handle.deadline)
         return columns, [tuple(map(from_plain, row)) for row in rows]
 
     def run_first(
         self, handle: Handle, values: Sequence[Parameter]
     ) -> tuple[list[str], list[Value]] | None:
         """Run a single reading statement and return columns and first row, or None."""
-        cursor = self._execute(handle, values)
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        columns = [column[0] for column in cursor.description]
-        if cursor.fetchone() is not None:
+        if len(values) != self.last.parameter_count:
+            _refuse_count(handle, self.last)
+        cursor = handle.cursor.execute(self.last.text, values)
+        try:
+            row = cursor.fetchone()
+            if row is None:
+                return None
+            columns = [name for name, _ in cursor.get_description()]
+            has_more = cursor.fetchone() is not None
+        except UnicodeDecodeError:
+            columns, rows = self.run(handle, values)
+            return columns, rows[0]
+        if has_more:
             # A statement in the middle of its rows would hold back writes and checkpoints.
             cursor.close()
             handle.cursor = handle.connection.cursor()
         return columns, [from_plain(value) for value in row]
-
-    def _execute(self, handle: Handle, values: Sequence[Parameter]) -> sqlite3.Cursor:
-        statement = self.last
-        if len(values) != statement.parameter_count:
-            _refuse_count(handle, statement)
-        if statement.names:
-            named = {name: values[position] for name, position in statement.names}
-            return handle.cursor.execute(statement.text, named)
-        return handle.cursor.execute(statement.text, values)
 
 
 def _refuse(sql: str, statements: list[StatementText]) -> None:
@@ -115,6 +121,8 @@ def _refuse(sql: str, statements: list[StatementText]) -> None:
     if not statements or not all(has_statement(s.text) for s in statements):
         raise D1Error("D1_ERROR: SQL code did not contain a statement.")
     for statement in statements:
+        if statement.is_too_long:
+            raise D1Error(f"D1_ERROR: {TOO_LONG}")
         if statement.verb in TRANSACTION_WORDS:
             raise D1Error(f"D1_ERROR: {TRANSACTION_REFUSED}")
         if statement.verb == "ALTER" and _RENAMED_TO_RESERVED.search(statement.text):
@@ -135,24 +143,23 @@ def _has_long_step(statement: StatementText) -> bool:
     return is_whole and ("COUNT" in words or statement.verb == "DELETE")
 
 
-def _refuse_count(handle: Handle, statement: StatementText) -> None:
+def _refuse_count(handle: Handle, statement: StatementText) -> NoReturn:
     """Raise for a wrong number of values; SQLite's own complaint goes first, as in D1."""
     nothing = (None,) * statement.parameter_count
-    named = {name: None for name, _ in statement.names}
-    handle.cursor.execute("EXPLAIN " + statement.text, named or nothing).fetchall()
+    handle.cursor.execute("EXPLAIN " + statement.text, nothing).fetchall()
     raise D1Error(WRONG_COUNT)
 
 
-def _fetch_rest(handle: Handle, rows: list[Any]) -> None:
+def _fetch(found: Generator[Any], deadline: float) -> list[Any]:
+    rows: list[Any] = []
     size = _FIRST_SLICE
     while True:
-        if time.perf_counter() > handle.deadline:
+        part = list(islice(found, size))
+        rows.extend(part)
+        if len(part) < size:
+            return rows
+        if time.perf_counter() > deadline:
             # As if SQLite had been interrupted: large rows take time between its steps too.
-            error = sqlite3.OperationalError("interrupted")
-            error.sqlite_errorcode = sqlite3.SQLITE_INTERRUPT
-            raise error
+            found.close()
+            raise apsw.InterruptError("interrupted")
         size = min(2 * size, _LAST_SLICE)
-        more = handle.cursor.fetchmany(size)
-        rows.extend(more)
-        if len(more) < size:
-            return

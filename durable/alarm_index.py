@@ -8,15 +8,16 @@ leaves an entry that is too early; ringing reads the truth and corrects the entr
 """
 
 import json
-import sqlite3
 from pathlib import Path
+
+from d1_schema.sqlite.engine import connect, rows_of
 
 
 class AlarmIndex:
     """The file `alarms.sqlite` of an actors' directory."""
 
     def __init__(self, path: Path) -> None:
-        connection = sqlite3.connect(path, isolation_level=None)
+        connection = connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -69,15 +70,15 @@ class AlarmIndex:
 
         Entries of other *classes* stay: their code may be back at the next start.
         """
-        return self._connection.execute(
+        return rows_of(
+            self._connection,
             "SELECT class, id FROM alarms WHERE due_ms <= ? "
             "AND class IN (SELECT value FROM json_each(?)) ORDER BY due_ms LIMIT ?",
             (now_ms, json.dumps(classes), limit),
-        ).fetchall()
+        )
 
     def next_after(self, now_ms: int) -> int | None:
         """Return the time of the first entry that is not due yet."""
-        row = self._connection.execute(
-            "SELECT min(due_ms) FROM alarms WHERE due_ms > ?", (now_ms,)
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
+        sql = "SELECT min(due_ms) FROM alarms WHERE due_ms > ?"
+        [(due_ms,)] = rows_of(self._connection, sql, (now_ms,))
+        return None if due_ms is None else int(due_ms)

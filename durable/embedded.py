@@ -12,11 +12,11 @@ the alarms after a restart. One process at a time may use a directory.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from d1_schema.sqlite.engine import Connection
 from durable import looking
 from durable.actor_class import ActorClass, LocalNamespace
 from durable.alarm_clock import AlarmClock
@@ -157,9 +157,7 @@ class Actors:
         """A page of an object's values in their stored form; see `looking.values`."""
         return looking.values(self._class(class_name), digits, after, limit, max_bytes)
 
-    def look_with(
-        self, class_name: str, digits: str, work: Callable[[sqlite3.Connection], T]
-    ) -> T | None:
+    def look_with(self, class_name: str, digits: str, work: Callable[[Connection], T]) -> T | None:
         """Run *work* on an object's file, which it cannot change; see `looking.reading`."""
         return looking.reading(self._class(class_name), digits, work)
 

@@ -1,8 +1,8 @@
 """`delete_all`: values, user tables and the alarm of one object, inside the open transaction."""
 
-import sqlite3
 from typing import Final
 
+from d1_schema.sqlite.engine import Connection, rows_of
 from durable.writes import Writes
 
 # Triggers first: they would run during the deletes. Rows before tables: with the checks
@@ -23,9 +23,9 @@ def empty(writes: Writes) -> None:
     """Remove everything an object stored; its name stays."""
     connection = writes.writer()
     connection.execute("PRAGMA defer_foreign_keys = ON /*edgekeep's own*/")
-    for kind, name in connection.execute(_OBJECTS).fetchall():
+    for kind, name in rows_of(connection, _OBJECTS):
         _run(connection, f"DROP {kind.upper()} IF EXISTS {_quoted(name)}")
-    tables = connection.execute(_TABLES).fetchall()
+    tables = rows_of(connection, _TABLES)
     for kind, name in tables:
         if kind == "virtual":
             _run(connection, f"DROP TABLE {_quoted(name)}")
@@ -39,7 +39,7 @@ def empty(writes: Writes) -> None:
     writes.emptied = True
 
 
-def _run(connection: sqlite3.Connection, statement: str) -> None:
+def _run(connection: Connection, statement: str) -> None:
     connection.execute(statement + " /*edgekeep's own*/")
 
 

@@ -63,7 +63,10 @@ def remove(writes: Writes, keys: Iterable[str]) -> int:
     if writes.reader() is None:
         return 0
     connection = writes.writer()
-    return sum(connection.execute(_DELETE, (key,)).rowcount for key in keys)
+    before = connection.total_changes()
+    for key in keys:
+        connection.execute(_DELETE, (key,))
+    return connection.total_changes() - before
 
 
 def scan(writes: Writes, wanted: Range) -> list[tuple[str, Any]]:

@@ -1,12 +1,12 @@
 """SQL on the object's own file, with the manners of Cloudflare's (facts/bindings.md D4)."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from d1_schema.sqlite import dialect
-from d1_schema.sqlite.text import StatementText, has_statement, parse_statements
+from d1_schema.sqlite.engine import Error, query, rows_of
+from d1_schema.sqlite.text import TOO_LONG, StatementText, has_statement, parse_statements
 from durable.errors import ObjectResetError, SqlError
 from durable.object_file import MARK
 from durable.sql_cursor import HeldCursor
@@ -42,8 +42,8 @@ class LocalSql(SqlStorage):
         if not given:
             return
         [statement, *others] = _checked(sql, len(given[0]))
-        if others or statement.names or not statement.writes:
-            raise SqlError("exec_many takes one statement that writes, with plain parameters.")
+        if others or not statement.writes:
+            raise SqlError("exec_many takes one statement that writes.")
         if any(len(row) != statement.parameter_count for row in given):
             raise SqlError(_WRONG_COUNT)
         # By columns, because of one column all values are of one kind, as a rule.
@@ -55,7 +55,7 @@ class LocalSql(SqlStorage):
         authority.is_lifted = False
         try:
             connection.executemany(statement.text, zip(*columns, strict=True))
-        except sqlite3.Error as error:
+        except Error as error:
             raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True
@@ -67,9 +67,9 @@ class LocalSql(SqlStorage):
         connection = self._writes.reader()
         if connection is None:
             return 0
-        pages: int = connection.execute(_PAGES).fetchone()[0]
-        page_bytes: int = connection.execute(_PAGE_SIZE).fetchone()[0]
-        return pages * page_bytes
+        [(pages,)] = rows_of(connection, _PAGES)
+        [(page_bytes,)] = rows_of(connection, _PAGE_SIZE)
+        return int(pages * page_bytes)
 
     def _run(self, statement: StatementText, values: list[Any]) -> HeldCursor:
         # A read that comes first makes the file too: SELECT needs a database to fail in.
@@ -79,23 +79,22 @@ class LocalSql(SqlStorage):
             connection = writes.file.connection()
         authority = writes.file.authority
         assert authority is not None
-        before = connection.total_changes
+        before = connection.total_changes()
         authority.is_lifted = False
         try:
-            cursor = connection.execute(statement.text, _arranged(statement, values))
-            rows = [[dialect.from_sqlite(v) for v in row] for row in cursor]
-        except sqlite3.Error as error:
+            columns, found = query(connection, statement.text, values)
+            rows = [[dialect.from_sqlite(v) for v in row] for row in found]
+        except Error as error:
             raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True
             if writes.dirty and not connection.in_transaction:
                 # INSERT OR ROLLBACK and RAISE(ROLLBACK) end our transaction too.
                 raise ObjectResetError(LOST)
-        columns = [column[0] for column in cursor.description or ()]
         # SQLite counts the rows it visits, but Python cannot ask: rows that came from a table
         # are the nearest there is.
         rows_read = len(rows) if "FROM" in statement.words else 0
-        return HeldCursor(columns, rows, rows_read, connection.total_changes - before)
+        return HeldCursor(columns, rows, rows_read, connection.total_changes() - before)
 
 
 def to_binding(value: Any) -> Any:
@@ -123,11 +122,13 @@ def _bound_column(column: tuple[Any, ...]) -> Sequence[Any]:
 
 def _checked(sql: str, count: int) -> Sequence[StatementText]:
     if MARK in sql:
-        # Python keeps prepared statements by text: ours must stay out of reach.
+        # Prepared statements are kept by their text: ours must stay out of reach.
         raise SqlError("not authorized: SQLITE_AUTH")
     statements = _parse(sql)
     if not statements or not all(has_statement(s.text) for s in statements):
         raise SqlError("SQL code did not contain a statement.")
+    if any(s.is_too_long for s in statements):
+        raise SqlError(TOO_LONG)
     if any(s.parameter_count for s in statements[:-1]):
         raise SqlError(
             "When executing multiple SQL statements in a single call, only the last statement "
@@ -136,10 +137,3 @@ def _checked(sql: str, count: int) -> Sequence[StatementText]:
     if statements[-1].parameter_count != count:
         raise SqlError(_WRONG_COUNT)
     return statements
-
-
-def _arranged(statement: StatementText, values: list[Any]) -> Any:
-    # Named parameters are taken by position; sqlite3 wants a mapping for them.
-    if statement.names:
-        return {name: values[position] for name, position in statement.names}
-    return values

@@ -8,13 +8,13 @@ longer than a moment is interrupted. An object that is in the middle of a transa
 it sees itself.
 """
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from d1_schema.sqlite.engine import Connection
 from durable.contract import ObjectId
 from durable.listing import LiveObject, live_object
 from durable.local_socket import LocalSocket
@@ -80,7 +80,7 @@ def look(actor_class: "ActorClass", digits: str) -> ObjectLook | None:
 
     Raises:
         TypeError: *digits* is no id of this class.
-        sqlite3.Error: its file cannot be read.
+        Error: its file cannot be read.
     """
     actor_class.ids.from_hex(digits)
     cell = actor_class.cells.get(digits)
@@ -109,7 +109,7 @@ def values(
     durable/values.py. Errors as `look`.
     """
 
-    def read(connection: sqlite3.Connection) -> list[tuple[str, str | bytes]]:
+    def read(connection: Connection) -> list[tuple[str, str | bytes]]:
         if after is None:
             cursor = connection.execute(_VALUES_FROM_START, (limit,))
         else:
@@ -127,9 +127,7 @@ def values(
     return reading(actor_class, digits, read) or []
 
 
-def reading(
-    actor_class: "ActorClass", digits: str, work: Callable[[sqlite3.Connection], T]
-) -> T | None:
+def reading(actor_class: "ActorClass", digits: str, work: Callable[[Connection], T]) -> T | None:
     """
     Return what *work* returns for a connection that cannot write; None when there is no file.
 
@@ -139,9 +137,7 @@ def reading(
     return _reading(actor_class, digits, work)
 
 
-def _reading(
-    actor_class: "ActorClass", digits: str, work: Callable[[sqlite3.Connection], T]
-) -> T | None:
+def _reading(actor_class: "ActorClass", digits: str, work: Callable[[Connection], T]) -> T | None:
     cell = actor_class.cells.get(digits)
     if cell is not None:
         return _guarded(cell.file, work) if cell.file.exists else None
@@ -154,7 +150,7 @@ def _reading(
         file.close()
 
 
-def _guarded(file: "ObjectFile", work: Callable[[sqlite3.Connection], T]) -> T:
+def _guarded(file: "ObjectFile", work: Callable[[Connection], T]) -> T:
     connection = file.connection()
     deadline = time.perf_counter() + LOOK_SECONDS
     connection.execute(_READ_ONLY.format(1)).fetchall()
@@ -162,11 +158,11 @@ def _guarded(file: "ObjectFile", work: Callable[[sqlite3.Connection], T]) -> T:
     try:
         return work(connection)
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.set_progress_handler(None)
         connection.execute(_READ_ONLY.format(0)).fetchall()
 
 
-def _alarm_and_name(connection: sqlite3.Connection) -> tuple[AlarmLook | None, str | None]:
+def _alarm_and_name(connection: Connection) -> tuple[AlarmLook | None, str | None]:
     alarm = connection.execute(_ALARM).fetchone()
     name = connection.execute(_NAME).fetchone()
     return (None if alarm is None else AlarmLook(*alarm), None if name is None else name[0])

@@ -7,7 +7,6 @@ none of them. A file exists from the first write on, so objects that only answer
 """
 
 import contextlib
-import sqlite3
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from d1_schema.sqlite import dialect
+from d1_schema.sqlite.engine import Connection, Error, connect, rows_of
 
 MARK: Final = "/*edgekeep's own*/"
 """In every statement of ours; user SQL that contains it is refused (see `Authority`)."""
@@ -84,7 +84,7 @@ class OpenFiles:
             for other in list(islice(idle, len(self._open) - self._limit)):
                 other.close()
 
-    def close(self, file: "ObjectFile", connection: sqlite3.Connection) -> None:
+    def close(self, file: "ObjectFile", connection: Connection) -> None:
         """
         Close *connection* in the background.
 
@@ -117,11 +117,11 @@ class OpenFiles:
         if self._template is None:
             path = self._directory / "template.tmp"
             _remove_file(path)
-            connection = sqlite3.connect(path, isolation_level=None)
+            connection = connect(path)
             try:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
-                connection.executescript(_SCHEMA)
+                connection.execute(_SCHEMA)
             finally:
                 connection.close()
             self._template = path.read_bytes()
@@ -146,7 +146,7 @@ class ObjectFile:
         self._files = files
         self.unwritten_name = name
         """The object's name until the first write has put it into the file."""
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self.path = path
         self.exists = _is_whole(path)
         """False until the first write: reads of such an object need no file."""
@@ -163,7 +163,7 @@ class ObjectFile:
         if self._connection is not None:
             self._files.touch(self)
 
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """Return the connection, opening or making the file when needed."""
         if self._connection is None:
             self._files.before_open(self)
@@ -181,10 +181,8 @@ class ObjectFile:
         fresh.replace(self.path)
         self.exists = True
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, cached_statements=64, check_same_thread=False
-        )
+    def _connect(self) -> Connection:
+        connection = connect(self.path)
         try:
             # One process owns an object: no shared-memory file, no lock per transaction.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
@@ -198,11 +196,8 @@ class ObjectFile:
             else:
                 connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = FAST").fetchone()
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            for limit, value in dialect.LIMITS.items():
-                connection.setlimit(limit, value)
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_BYTES)
+            dialect.limit(connection, longest_row=_ROW_BYTES)
             authority = dialect.install_authorizer(connection)
         except BaseException:
             connection.close()
@@ -248,14 +243,14 @@ class ObjectFile:
         return None if row is None else row[0]
 
 
-def _shrink_and_close(connection: sqlite3.Connection) -> None:
+def _shrink_and_close(connection: Connection) -> None:
     """Give back to the disk what the object no longer uses, then close."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(Error):
         # An open transaction, or a disk that is full: the space is only late.
-        [free] = connection.execute("PRAGMA freelist_count /*edgekeep's own*/").fetchone()
+        [(free,)] = rows_of(connection, "PRAGMA freelist_count /*edgekeep's own*/")
         if free >= _FREE_PAGES:
-            # It gives back a page a step, and `execute` makes one step of what gives no rows.
-            connection.executescript("PRAGMA incremental_vacuum /*edgekeep's own*/")
+            # It gives back a page a step, so all steps are asked for.
+            connection.execute("PRAGMA incremental_vacuum /*edgekeep's own*/").fetchall()
     connection.close()
 
 

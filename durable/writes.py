@@ -6,10 +6,10 @@ writes without an await between them are kept together or not at all. Savepoints
 the transactions of the storage API.
 """
 
-import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from d1_schema.sqlite.engine import Connection
 from durable.errors import ObjectResetError
 from durable.object_file import NAME_WRITTEN, ObjectFile
 
@@ -52,13 +52,13 @@ class Writes:
         self.broken: BaseException | None = None
         """Why the instance was reset; its storage is closed to it."""
 
-    def reader(self) -> sqlite3.Connection | None:
+    def reader(self) -> Connection | None:
         """Return the connection to read from; None while there is no file yet."""
         if self.broken is not None:
             raise self.closed_error()
         return self.file.connection() if self.file.exists else None
 
-    def writer(self) -> sqlite3.Connection:
+    def writer(self) -> Connection:
         """Return the connection inside the open transaction."""
         if self.broken is not None:
             raise self.closed_error()
@@ -83,7 +83,7 @@ class Writes:
         Commit the open transaction.
 
         Raises:
-            sqlite3.Error: the write failed; the caller resets the object.
+            Error: the write failed; the caller resets the object.
             ObjectResetError: the transaction is gone (for example by INSERT OR ROLLBACK).
         """
         connection = self.file.connection()

@@ -9,20 +9,19 @@ loop's back is told in `d1_schema.sqlite.file`.
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from d1_schema.sqlite.dialect import open_connection
+from d1_schema.sqlite.engine import Connection, Error
 from d1_schema.sqlite.file import SqliteFile
 from d1_schema.sqlite.handle import INLINE_STEPS, LANE_STEPS, Handle
 from d1_schema.sqlite.lane import open_lane
 from kv.bulk import HEAVY_BYTES, PUT_MANY, REPLACING, packed, parts
 from kv.checks import KVError, decode_cursor, encode_cursor
 from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored
-from kv.read_cache import ReadCache
 
 LARGE_VALUE: Final = 256 * 1024
 """Bytes from which a value is read and written in a lane."""
@@ -44,25 +43,17 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_by_end ON entries (expires_at) WHERE expires_at IS NOT NULL;
 """
 
-# Python's sqlite3 takes a detour of about 1 µs for each parameter that is bytes or
-# None, and none for str and bytearray: hence the casts, and two forms of _PUT.
-_KEY = "CAST(? AS BLOB)"
-
 # The one place that says when an entry is gone: at its moment, not after it.
 _GONE = "expires_at <= ?"
 _LIVES = f"({_GONE}) IS NOT TRUE"
 
 _GET = (
-    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata, length(value), "  # noqa: S608
-    f"expires_at IS NULL FROM entries WHERE key = {_KEY} AND {_LIVES}"
+    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata "  # noqa: S608
+    f"FROM entries WHERE key = ? AND {_LIVES}"
 )
-_GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = {_KEY} AND {_LIVES}"  # noqa: S608
-_PUT = (
-    f"INSERT INTO entries (key, value, expires_at, metadata) VALUES ({_KEY}, ?, ?, ?)"  # noqa: S608
-    + REPLACING
-)
-_PUT_PLAIN = f"INSERT INTO entries (key, value) VALUES ({_KEY}, ?)" + REPLACING  # noqa: S608
-_DELETE = f"DELETE FROM entries WHERE key = {_KEY}"  # noqa: S608
+_GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = ? AND {_LIVES}"  # noqa: S608
+_PUT = "INSERT INTO entries (key, value, expires_at, metadata) VALUES (?, ?, ?, ?)" + REPLACING  # noqa: S608
+_DELETE = "DELETE FROM entries WHERE key = ?"
 _PAGE = (
     "SELECT key, expires_at, metadata FROM entries "  # noqa: S608
     f"WHERE key {{after}} ? AND key < ? AND {_LIVES} ORDER BY key LIMIT ?"
@@ -83,37 +74,23 @@ class EmbeddedNamespace(KVNamespace):
         opener = partial(open_lane, prepare=_prepare, is_limited=False)
         self._file = SqliteFile(path, inline, opener, _as_kv_error)
         self._swept_at = 0.0
-        self._cache = ReadCache(path)
 
     async def _read(self, key: str, cache_ttl: int | None) -> KVStored | None:
-        stamp = self._cache.stamp()
-        kept = self._cache.get(key)
-        if kept is not None:
-            return kept
-        values = (key, self._clock())
+        values = (key.encode(), self._clock())
         row = await self._file.read(None, _fetch_one, _GET, values)
-        if row is None:
-            return None
-        value, metadata, length, is_endless = row
-        if value is None and length > LARGE_VALUE:
+        if row is not None and row[0] is None:
             row = await self._file.read_slowly(None, _fetch_one, _GET_LARGE, values)
-            if row is None:
-                return None
-            value, metadata = row
-        stored = KVStored(value, metadata)
-        if is_endless:
-            self._cache.keep(key, stored, stamp)
-        return stored
+        return None if row is None else KVStored(*row)
 
     async def _read_many(self, keys: Sequence[str]) -> dict[str, KVStored]:
         now = self._clock()
-        each = [(key, now) for key in keys]
+        each = [(key.encode(), now) for key in keys]
         rows = await self._file.read("get many", _fetch_each, _GET, each)
         found: dict[str, KVStored] = {}
         for key, row in zip(keys, rows, strict=True):
             if row is None:
                 continue
-            stored = KVStored(row[0], row[1]) if row[0] is not None else await self._read(key, None)
+            stored = KVStored(*row) if row[0] is not None else await self._read(key, None)
             if stored is not None:
                 found[key] = stored
         return found
@@ -122,12 +99,9 @@ class EmbeddedNamespace(KVNamespace):
         self._sweep_if_due()
         size = len(row.value)
         self._file.count_bytes(size)
-        sql = _PUT_PLAIN
-        values: tuple[Any, ...] = (row.key, bytearray(row.value))
-        if row.expires_at is not None or row.metadata is not None:
-            sql, values = _PUT, (*values, row.expires_at, row.metadata)
+        values = (row.key.encode(), row.value, row.expires_at, row.metadata)
         is_heavy = size > HEAVY_BYTES
-        await self._file.write(None, _execute, sql, values, is_heavy=is_heavy, is_atomic=True)
+        await self._file.write(None, _execute, _PUT, values, is_heavy=is_heavy, is_atomic=True)
 
     async def _write_many(self, rows: Sequence[KVRow]) -> None:
         self._sweep_if_due()
@@ -143,7 +117,7 @@ class EmbeddedNamespace(KVNamespace):
         await asyncio.gather(*writes)
 
     async def _remove(self, key: str) -> None:
-        await self._file.write(None, _execute, _DELETE, (key,), is_atomic=True)
+        await self._file.write(None, _execute, _DELETE, (key.encode(),), is_atomic=True)
 
     async def _scan(self, prefix: str, cursor: str | None, limit: int) -> KVPage:
         self._sweep_if_due()
@@ -185,17 +159,17 @@ class EmbeddedNamespace(KVNamespace):
     async def close(self) -> None:
         """See the contract."""
         await self._file.close()
-        self._cache.close()  # in this order, see `read_cache`
 
 
 def _fetch_one(handle: Handle, sql: str, values: tuple[Any, ...]) -> Any:
-    # The key is unique, so SQLite knows after one row that the statement has ended.
-    return handle.cursor.execute(sql, values).fetchone()
+    # All of it, though the key is unique: SQLite ends a statement when asked for the next row.
+    rows = handle.cursor.execute(sql, values).fetchall()
+    return rows[0] if rows else None
 
 
 def _fetch_each(handle: Handle, sql: str, each: list[tuple[Any, ...]]) -> list[Any]:
     handle.begin_read()
-    rows = [handle.cursor.execute(sql, values).fetchone() for values in each]
+    rows = [_fetch_one(handle, sql, values) for values in each]
     handle.commit()
     return rows
 
@@ -205,14 +179,15 @@ def _fetch_all(handle: Handle, sql: str, values: tuple[Any, ...]) -> list[Any]:
 
 
 def _execute(handle: Handle, sql: str, values: Any) -> int:
-    return handle.cursor.execute(sql, values).rowcount
+    handle.cursor.execute(sql, values)
+    return handle.connection.changes()
 
 
-def _prepare(connection: sqlite3.Connection, steps: int = LANE_STEPS) -> Handle:
+def _prepare(connection: Connection, steps: int = LANE_STEPS) -> Handle:
     return Handle(connection, None, steps)
 
 
-def _as_kv_error(error: sqlite3.Error, _: Handle, is_write: bool) -> KVError:
+def _as_kv_error(error: Error, _: Handle, is_write: bool) -> KVError:
     return KVError("PUT" if is_write else "GET", 500, str(error))
 
 
@@ -223,9 +198,9 @@ async def open_namespace(path: Path, clock: Callable[[], float]) -> KVNamespace:
     *clock* gives the seconds since the epoch.
 
     Raises:
-        sqlite3.Error: the file cannot be opened, or is not a database.
+        Error: the file cannot be opened, or is not a database.
     """
     connection = open_connection(path, autocheckpoint_pages=0, is_limited=False)
-    connection.executescript(_SCHEMA)
-    connection.execute("PRAGMA busy_timeout = 0").fetchone()  # the loop never waits for a lock
+    connection.execute(_SCHEMA)
+    connection.set_busy_timeout(0)  # the loop never waits for a lock
     return EmbeddedNamespace(path, _prepare(connection, INLINE_STEPS), clock)

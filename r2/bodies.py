@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from d1_schema.sqlite.engine import Error
 from r2.errors import INTERNAL, refusal
 from r2.limits import CHUNK_BYTES
 
@@ -133,7 +133,7 @@ class BodyWriter:
         with self._working():
             try:
                 result = step()
-            except sqlite3.Error:
+            except Error:
                 self._end()
                 raise
             if result is None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from d1_schema.sqlite.engine import Error
 from r2 import ledger as rows
 from r2.bodies import BodyFolder, BodyReader, BodyWriter
 from r2.checksums import Digester, R2Checksums, StatedChecksum
@@ -96,7 +96,7 @@ class EmbeddedBucket(R2Bucket):
             raise RuntimeError("The bucket is closed.")
         try:
             return await asyncio.wrap_future(self._pool.submit(step, *args, **kw))
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, Error) as error:
             raise refusal(verb, INTERNAL) from error
         finally:
             self._removal.schedule()
@@ -265,7 +265,7 @@ async def open_bucket(
     Open the bucket in *directory*, creating what is missing, and sweep it.
 
     *clock* tells seconds since the epoch; *random_bytes* names bodies and uploads and
-    must not repeat itself. Raises OSError or sqlite3.Error when the folder is unusable.
+    must not repeat itself. Raises OSError or Error when the folder is unusable.
     """
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="r2")
     opening = partial(_open_files, directory, random_bytes, int(clock() * 1000))

@@ -11,7 +11,6 @@ blocks: call it from the bucket's threads.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from d1_schema.sqlite.engine import Connection, connect, rows_of
 from r2.checksums import R2Checksums
 from r2.contract import ObjectMetadata
 from r2.headers import from_milliseconds
@@ -70,34 +70,31 @@ class Ledger:
         """Name the file; connections to it are made as threads need them."""
         self._path = path
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[Connection] = []
         self._writing = threading.Lock()
 
     def create(self) -> None:
         """Create the tables where they are missing. One process at a time."""
         connection = self._connection()
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
+        connection.execute(_SCHEMA)
 
     def close(self) -> None:
         """Close every thread's connection, once no thread uses one."""
         while self._connections:
             self._connections.pop().close()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            # Closed by whichever thread closes the bucket, hence no thread check.
-            connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            connection = connect(self._path, wait_seconds=_BUSY_SECONDS)
             self._connections.append(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = connection
         return connection
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[Connection]:
         """A write transaction: committed when the block ends, rolled back when it raises."""
         connection = self._connection()
         with self._writing:
@@ -106,18 +103,18 @@ class Ledger:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                connection.rollback()
+                _roll_back(connection)
                 raise
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[Connection]:
         """A read transaction: everything in the block is of one moment."""
         connection = self._connection()
         connection.execute("BEGIN")
         try:
             yield connection
         finally:
-            connection.rollback()
+            _roll_back(connection)
 
     def sync(self) -> None:
         """Make every commit so far survive a power cut, those of other processes too."""
@@ -163,26 +160,32 @@ class Ledger:
         return {row[0] for row in connection.execute(sql, (json.dumps(list(versions)),))}
 
 
-def find(connection: sqlite3.Connection, key: bytes) -> Row | None:
+def _roll_back(connection: Connection) -> None:
+    # SQLite may have done so itself (disk full, I/O error).
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def find(connection: Connection, key: bytes) -> Row | None:
     """Return the row of *key*."""
     sql = f"SELECT {_COLUMNS} FROM objects WHERE key = ?"  # noqa: S608 -- constants only
     row: Row | None = connection.execute(sql, (key,)).fetchone()
     return row
 
 
-def replace(connection: sqlite3.Connection, row: Row) -> None:
+def replace(connection: Connection, row: Row) -> None:
     """Insert *row*, in place of the one of the same key."""
     sql = f"REPLACE INTO objects ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)"  # noqa: S608 -- constants only
     connection.execute(sql, row)
 
 
-def delete(connection: sqlite3.Connection, keys: Iterable[bytes]) -> list[str]:
+def delete(connection: Connection, keys: Iterable[bytes]) -> list[str]:
     """Delete the rows of *keys* and return their versions."""
     sql = "DELETE FROM objects WHERE key = ? RETURNING version"
-    return [row[0] for key in keys for row in connection.execute(sql, (key,)).fetchall()]
+    return [row[0] for key in keys for row in rows_of(connection, sql, (key,))]
 
 
-def find_upload(connection: sqlite3.Connection, key: bytes, upload_id: str) -> Upload | None:
+def find_upload(connection: Connection, key: bytes, upload_id: str) -> Upload | None:
     """Return the upload of that id, when it is one of *key*."""
     row = connection.execute(
         "SELECT state, http_metadata, custom_metadata FROM uploads WHERE upload_id = ? AND key = ?",
@@ -191,16 +194,14 @@ def find_upload(connection: sqlite3.Connection, key: bytes, upload_id: str) -> U
     return None if row is None else Upload(*row)
 
 
-def end_upload(connection: sqlite3.Connection, upload_id: str, state: int) -> list[str]:
+def end_upload(connection: Connection, upload_id: str, state: int) -> list[str]:
     """Set the final *state*, delete the parts and return their versions."""
     connection.execute("UPDATE uploads SET state = ? WHERE upload_id = ?", (state, upload_id))
-    rows = connection.execute(
-        "DELETE FROM parts WHERE upload_id = ? RETURNING version", (upload_id,)
-    )
-    return [row[0] for row in rows.fetchall()]
+    sql = "DELETE FROM parts WHERE upload_id = ? RETURNING version"
+    return [version for (version,) in rows_of(connection, sql, (upload_id,))]
 
 
-def find_parts(connection: sqlite3.Connection, upload_id: str) -> dict[int, StoredPart]:
+def find_parts(connection: Connection, upload_id: str) -> dict[int, StoredPart]:
     """Return the parts of an upload by number."""
     rows = connection.execute(
         "SELECT number, etag, etag, size, version FROM parts WHERE upload_id = ?", (upload_id,)
@@ -208,7 +209,7 @@ def find_parts(connection: sqlite3.Connection, upload_id: str) -> dict[int, Stor
     return {row[0]: StoredPart(*row) for row in rows}
 
 
-def replace_part(connection: sqlite3.Connection, upload_id: str, part: StoredPart) -> str | None:
+def replace_part(connection: Connection, upload_id: str, part: StoredPart) -> str | None:
     """Insert *part* and return the version of the one it replaces."""
     where = (upload_id, part.number)
     old = connection.execute(
@@ -222,7 +223,7 @@ def replace_part(connection: sqlite3.Connection, upload_id: str, part: StoredPar
 
 
 def insert_upload(
-    connection: sqlite3.Connection, upload_id: str, key: bytes, created: int, meta: ObjectMetadata
+    connection: Connection, upload_id: str, key: bytes, created: int, meta: ObjectMetadata
 ) -> None:
     """Insert an open upload."""
     connection.execute(
@@ -232,20 +233,21 @@ def insert_upload(
     )
 
 
-def drop_uploads(connection: sqlite3.Connection, created_before: int) -> tuple[int, list[str]]:
+def drop_uploads(connection: Connection, created_before: int) -> tuple[int, list[str]]:
     """
     Delete uploads begun before a moment (ms), however they ended.
 
     Returns how many were still open, and the versions of their parts.
     """
-    versions = connection.execute(
+    versions = rows_of(
+        connection,
         "DELETE FROM parts WHERE upload_id IN (SELECT upload_id FROM uploads WHERE created < ?) "
         "RETURNING version",
         (created_before,),
-    ).fetchall()
-    states = connection.execute(
-        "DELETE FROM uploads WHERE created < ? RETURNING state", (created_before,)
-    ).fetchall()
+    )
+    states = rows_of(
+        connection, "DELETE FROM uploads WHERE created < ? RETURNING state", (created_before,)
+    )
     return sum(state == OPEN for (state,) in states), [version for (version,) in versions]
 
 

@@ -10,12 +10,12 @@ keeps freeing the disk blocks away from the writes that follow.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from d1_schema.sqlite.engine import Error
 from r2.bodies import BodyFolder
 from r2.ledger import Ledger
 
@@ -56,7 +56,7 @@ class Removal:
             versions, self._waiting = self._waiting, []
         if not versions:
             return
-        with suppress(sqlite3.Error):
+        with suppress(Error):
             self._ledger.sync()
             for version in versions:
                 self._folder.remove(version)

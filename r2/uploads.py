@@ -7,10 +7,10 @@ always one file and a reader holds all of it with one handle. Everything here bl
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
+from d1_schema.sqlite.engine import Connection
 from r2 import ledger as rows
 from r2.bodies import BodyFolder, BodyWriter
 from r2.contract import ObjectMetadata
@@ -118,7 +118,7 @@ class Uploads:
 
 
 def _choose(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: bytes,
     upload_id: str,
     chosen: Sequence[R2UploadedPart],

@@ -4,10 +4,13 @@ What user SQL may do: pragmas, functions, modules and names that D1 allows.
 Source: facts/bindings.md B7, measured on Cloudflare's own simulator.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+import apsw
+
+from d1_schema.sqlite.engine import Connection
 
 
 def _names(text: str) -> frozenset[str]:
@@ -62,15 +65,15 @@ _INTERNAL_PREFIXES = ("sqlite_rename_", "sqlite_drop_", "sqlite_add_", "sqlite_f
 MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
 _HIDDEN_TABLES = _names("dbstat sqlite_dbpage sqlite_stmt bytecode tables_used fts3tokenize")
 
-_TRANSACTION_ACTIONS = frozenset({sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT})
+_TRANSACTION_ACTIONS = frozenset({apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT})
 _REFUSED_ACTIONS = frozenset(
     {
-        sqlite3.SQLITE_ATTACH,
-        sqlite3.SQLITE_DETACH,
-        sqlite3.SQLITE_CREATE_TEMP_INDEX,
-        sqlite3.SQLITE_CREATE_TEMP_TABLE,
-        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
-        sqlite3.SQLITE_CREATE_TEMP_VIEW,
+        apsw.SQLITE_ATTACH,
+        apsw.SQLITE_DETACH,
+        apsw.SQLITE_CREATE_TEMP_INDEX,
+        apsw.SQLITE_CREATE_TEMP_TABLE,
+        apsw.SQLITE_CREATE_TEMP_TRIGGER,
+        apsw.SQLITE_CREATE_TEMP_VIEW,
     }
 )
 
@@ -79,7 +82,7 @@ class Authority:
     """
     Says what user SQL may do on one connection (bindings.md B7).
 
-    SQLite asks only while it prepares a statement, and Python's connection keeps
+    SQLite asks only while it prepares a statement, and the connection keeps
     prepared statements by their text. So the owner's own BEGIN must have a text
     that no user can send (facts B4, the trap), and run inside `lifted()`.
     """
@@ -90,7 +93,7 @@ class Authority:
         self.is_lifted = False
         """True while the owner of the connection runs a statement of its own."""
         self.refusal: str | None = None
-        """D1's text for the last refusal, where SQLite's own text differs."""
+        """D1's text for the last refusal, without its code, where SQLite's own text differs."""
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
@@ -111,20 +114,20 @@ class Authority:
     ) -> int:
         """SQLite's question; the meaning of the arguments depends on *action*."""
         if self.is_lifted:
-            return sqlite3.SQLITE_OK
+            return apsw.SQLITE_OK
         if action in _TRANSACTION_ACTIONS:
             self.refusal = TRANSACTION_REFUSED
-            return sqlite3.SQLITE_DENY
+            return apsw.SQLITE_DENY
         allowed = self._allows(action, first or "", second or "")
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+        return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
 
     def _allows(self, action: int, first: str, second: str) -> bool:
-        if action == sqlite3.SQLITE_FUNCTION:
+        if action == apsw.SQLITE_FUNCTION:
             return self._allows_function(second)
-        if action == sqlite3.SQLITE_PRAGMA:
+        if action == apsw.SQLITE_PRAGMA:
             return first.lower() in PRAGMAS
-        if action == sqlite3.SQLITE_CREATE_VTABLE and second.lower() not in MODULES:
-            self.refusal = f"no such module: {second}: SQLITE_ERROR"
+        if action == apsw.SQLITE_CREATE_VTABLE and second.lower() not in MODULES:
+            self.refusal = f"no such module: {second}"
             return False
         if action in _REFUSED_ACTIONS or first.lower() in _HIDDEN_TABLES:
             return False
@@ -135,7 +138,7 @@ class Authority:
         if lower in FUNCTIONS or lower.startswith(_INTERNAL_PREFIXES):
             return True
         if lower not in _REFUSED_FUNCTIONS:
-            self.refusal = f"no such function: {name}: SQLITE_ERROR"
+            self.refusal = f"no such function: {name}"
         return False
 
 
@@ -143,7 +146,7 @@ def _is_reserved(name: str) -> bool:
     return name[:4].lower() == "_cf_"
 
 
-def install_authorizer(connection: sqlite3.Connection) -> Authority:
+def install_authorizer(connection: Connection) -> Authority:
     """Put a fresh `Authority` in charge of *connection* and return it."""
     authority = Authority()
     connection.set_authorizer(authority)

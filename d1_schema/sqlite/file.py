@@ -19,13 +19,15 @@ Promises:
 
 import asyncio
 import math
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
+
+from d1_schema.sqlite.engine import Error
 from d1_schema.sqlite.handle import Explain, Handle, Job, is_busy, is_for_lane
 from d1_schema.sqlite.slow_memo import INLINE_SECONDS, SlowMemo
 from d1_schema.sqlite.writes import LANE_SECONDS, Lane, WriteQueue, overtime
@@ -67,7 +69,7 @@ class SqliteFile:
             handle.deadline = deadline = time.perf_counter() + INLINE_SECONDS
             try:
                 result = work(handle, *args)
-            except sqlite3.Error as error:
+            except Error as error:
                 handle.reset()
                 if not (is_for_lane(error) or is_busy(error)):
                     raise self._explain(error, handle, False) from None
@@ -117,7 +119,7 @@ class SqliteFile:
         handle.deadline = time.perf_counter() + LANE_SECONDS
         try:
             return work(handle, *args), time.thread_time() - start
-        except sqlite3.Error as error:
+        except Error as error:
             shown = overtime() if is_for_lane(error) else error
             raise self._explain(shown, handle, False) from None
         finally:
@@ -155,7 +157,7 @@ class SqliteFile:
 
     def _check_open(self, *, is_write: bool) -> None:
         if self._is_closed:
-            error = sqlite3.ProgrammingError("the database is closed")
+            error = apsw.ConnectionClosedError("the database is closed")
             raise self._explain(error, self.inline, is_write)
 
     async def close(self) -> None:

@@ -7,13 +7,15 @@ for long work, see `file`.
 
 import asyncio
 import math
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import apsw
+
 from d1_schema.sqlite.authority import Authority
+from d1_schema.sqlite.engine import Connection, Error
 
 INLINE_STEPS: Final = 250
 """On the loop SQLite asks "go on?" each so many steps of its machine: some 5 µs of work."""
@@ -21,7 +23,7 @@ LANE_STEPS: Final = 200_000
 """In a lane it asks seldom: each question has to wait for Python's lock."""
 
 # Texts that no user can send (user SQL passes `parse_statements`, which refuses
-# these verbs), so that Python's statement cache cannot hand them to a user.
+# these verbs), so that the cache of statements cannot hand them to a user.
 _BEGIN: Final = "BEGIN IMMEDIATE /* edgekeep */"
 _BEGIN_READ: Final = "BEGIN /* edgekeep */"
 _COMMIT: Final = "COMMIT /* edgekeep */"
@@ -38,7 +40,7 @@ class Handle:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         authority: Authority | None = None,
         steps: int = INLINE_STEPS,
     ) -> None:
@@ -59,13 +61,15 @@ class Handle:
     def own(self, sql: str) -> Any:
         """Run a statement of the house itself; returns its first row."""
         authority = self.authority
-        if authority is None:
-            return self.cursor.execute(sql).fetchone()
-        authority.is_lifted = True
+        if authority is not None:
+            authority.is_lifted = True
         try:
-            return self.cursor.execute(sql).fetchone()
+            # All of it: a statement in the middle of its rows keeps its transaction open.
+            rows = self.cursor.execute(sql).fetchall()
         finally:
-            authority.is_lifted = False
+            if authority is not None:
+                authority.is_lifted = False
+        return rows[0] if rows else None
 
     def begin(self) -> None:
         """Open a transaction and take the write lock."""
@@ -88,15 +92,15 @@ class Handle:
     def reset(self) -> None:
         """Forget a statement that was cut off, and its transaction."""
         self.deadline = math.inf
-        self.cursor.close()
+        self.cursor.close(force=True)
         self.cursor = self.connection.cursor()
         self.rollback()
 
     def let_go(self) -> None:
         """Undo what hangs on the connection, so that closing it has nothing to wait for."""
-        self.connection.set_progress_handler(None, 0)
+        self.connection.set_progress_handler(None)
         self.connection.set_authorizer(None)
-        self.cursor.close()
+        self.cursor.close(force=True)
 
     def close(self) -> None:
         """Close the connection; the last one of a file also empties its WAL."""
@@ -104,26 +108,18 @@ class Handle:
         self.connection.close()
 
 
-Explain = Callable[[sqlite3.Error, Handle, bool], Exception]
+Explain = Callable[[Error, Handle, bool], Exception]
 """Turns SQLite's error into the one that callers of the binding know; True for a write."""
 
 
-def is_for_lane(error: sqlite3.Error) -> bool:
-    """
-    Whether the statement is to be run again in a lane.
-
-    It ran into its deadline, or met text that is not UTF-8: lanes read leniently,
-    and strict reading is three times as fast for everybody else.
-    """
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return str(error).startswith("Could not decode to UTF-8")
-    return bool(code == sqlite3.SQLITE_INTERRUPT)
+def is_for_lane(error: Exception) -> bool:
+    """Whether the statement ran into its deadline and is to be run again in a lane."""
+    return isinstance(error, apsw.InterruptError)
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: Exception) -> bool:
     """Whether another connection holds the lock that the statement needs."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return isinstance(error, apsw.BusyError)
 
 
 @dataclass(slots=True, eq=False)
@@ -172,7 +168,7 @@ def run_group(
     handle.deadline = math.inf
     try:
         handle.begin()
-    except sqlite3.Error as error:
+    except Error as error:
         if is_busy(error) and patience < math.inf:
             outcome.late = jobs
             outcome.is_locked_out = True
@@ -200,7 +196,7 @@ def _run_job(
     """Run one job; False when the transaction did not survive it."""
     job.result = job.error = None
     has_savepoint = not (is_single or job.is_atomic)
-    before = handle.connection.total_changes
+    before = handle.connection.total_changes()
     try:
         if has_savepoint:
             handle.own(_SAVE)
@@ -208,7 +204,7 @@ def _run_job(
         if has_savepoint:
             handle.own(_RELEASE)
         return True
-    except sqlite3.Error as error:
+    except Error as error:
         if is_for_lane(error):
             handle.rollback()
             outcome.late.append(job)
@@ -223,7 +219,7 @@ def _run_job(
             handle.own(_RELEASE)
             handle.deadline = deadline
             return True
-        if handle.connection.total_changes == before:
+        if handle.connection.total_changes() == before:
             return True
         # RAISE(FAIL) and OR FAIL leave half of a statement done: undo it with the rest.
     # SQLite may also have rolled back by itself (disk full, I/O error, OR ROLLBACK).
@@ -236,7 +232,7 @@ def _commit(handle: Handle, done: list[Job], explain: Explain, outcome: GroupOut
     handle.deadline = math.inf
     try:
         handle.commit()
-    except sqlite3.Error as error:
+    except Error as error:
         handle.rollback()
         if len(done) == 1:
             if done[0].error is None:

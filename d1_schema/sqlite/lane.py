@@ -1,14 +1,18 @@
-"""A SQLite connection in a thread of its own, run by aiosqlite."""
+"""
+A SQLite connection in a thread of its own, run by aiosqlite.
 
-import sqlite3
+The library starts the thread, hands work to it and brings the answer back; what it calls a
+connection is whatever the function given to it opens, here one of `engine`.
+"""
+
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 
 from d1_schema.sqlite.dialect import open_connection
+from d1_schema.sqlite.engine import Connection
 from d1_schema.sqlite.handle import Handle
 from d1_schema.sqlite.writes import Lane
 
@@ -20,13 +24,18 @@ class AiosqliteLane(aiosqlite.Connection):
 
     handle: Handle
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connect, iter_chunk_size=64)
+    def __init__(self, connect: Callable[[], Handle]) -> None:
+        def opened() -> Connection:
+            self.handle = connect()
+            return self.handle.connection
+
+        super().__init__(cast(Any, opened), iter_chunk_size=64)
         # A program that dies of an error must not hang on a thread that waits for work.
         self._thread.daemon = True
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run *work* in the thread, after what was handed in before."""
+        # The way of the library's own methods, each of which would be a hop.
         result: T = await self._execute(work)  # type: ignore[no-untyped-call]
         return result
 
@@ -37,23 +46,19 @@ class AiosqliteLane(aiosqlite.Connection):
 
 
 async def open_lane(
-    path: Path, prepare: Callable[[sqlite3.Connection], Handle], *, is_limited: bool
+    path: Path, prepare: Callable[[Connection], Handle], *, is_limited: bool
 ) -> Lane:
     """
     Open one more connection to *path* in a thread; it may wait for locks.
 
-    *prepare* makes the handle, in that thread. Text that is not UTF-8 is read
-    leniently here (see `handle.is_for_lane`).
+    *prepare* makes the handle, in that thread.
     """
 
-    def connect() -> sqlite3.Connection:
-        connection = open_connection(
-            path, timeout=30.0, autocheckpoint_pages=0, is_limited=is_limited, is_shared=True
+    def connect() -> Handle:
+        return prepare(
+            open_connection(path, wait_seconds=30.0, autocheckpoint_pages=0, is_limited=is_limited)
         )
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-        return connection
 
     lane = AiosqliteLane(connect)
     await lane
-    lane.handle = await lane.run(lambda: prepare(lane._conn))  # noqa: SLF001 - own subclass
     return lane

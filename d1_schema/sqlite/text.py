@@ -1,16 +1,18 @@
 """
 SQL as text: cut into statements, count parameters, tell reads from writes.
 
-SQLite offers none of this through Python's `sqlite3`, and D1 needs all of it
-before a statement runs: the number of parameters must fit exactly, only the
+SQLite tells none of this beforehand, and D1 needs all of it before a statement
+runs: the number of parameters must fit exactly, only the
 last of several statements may have any (facts: bindings.md B3), and a read
 takes another way than a write.
 """
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+
+import apsw
 
 # One token of SQL, by the rules of SQLite's own tokenizer (sqlite.org/lang_expr.html).
 # An unterminated string or comment runs to the end of the text, as in SQLite.
@@ -28,6 +30,10 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+MAX_SQL_BYTES: Final = 100_000
+"""Longest statement (Cloudflare's page of D1 limits)."""
+TOO_LONG: Final = "statement too long: SQLITE_TOOBIG"
 
 _WRITING_WORDS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 _READING_WORDS = frozenset({"SELECT", "VALUES", "EXPLAIN"})
@@ -49,13 +55,16 @@ class StatementText:
     """Bare words in upper case, in order; strings and comments left out."""
     parameter_count: int
     """How many values it takes: the greatest number of a parameter."""
-    names: tuple[tuple[str, int], ...]
-    """Name and position of each parameter; empty where all are plain "?"."""
 
     @property
     def verb(self) -> str:
         """The first word, in upper case: SELECT, INSERT, PRAGMA, …"""
         return self.words[0] if self.words else ""
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether D1 refuses it for its length."""
+        return len(self.text) > MAX_SQL_BYTES // 4 and len(self.text.encode()) > MAX_SQL_BYTES
 
     @property
     def writes(self) -> bool:
@@ -122,52 +131,24 @@ def _is_complete(text: str, tokens: list[tuple[str, str]]) -> bool:
     words = [t.upper() for kind, t in tokens[:5] if kind == "word"]
     if "TRIGGER" not in words:
         return True
-    return sqlite3.complete_statement(text.replace("\0", " "))
+    return apsw.complete(text.replace("\0", " "))
 
 
 def _describe_piece(text: str, tokens: list[tuple[str, str]]) -> StatementText:
     words = tuple(token.upper() for kind, token in tokens if kind == "word")
-    parameters = [token for kind, token in tokens if kind == "parameter"]
-    if all(len(parameter) == 1 for parameter in parameters):
-        return StatementText(text, words, len(parameters), ())
-    return _bound_by_name(text, words, parameters)
+    count = _count_parameters([token for kind, token in tokens if kind == "parameter"])
+    return StatementText(text, words, min(count, _MOST_PARAMETERS))
 
 
-def _bound_by_name(text: str, words: tuple[str, ...], parameters: list[str]) -> StatementText:
-    """
-    Describe a statement with numbered or named parameters.
-
-    D1 binds them by position; Python's sqlite3 (an error from 3.14 on) only by name,
-    and cannot pass over a gap (`?1, ?3`) or a plain "?" among the names. There the
-    text is changed: each number becomes a name.
-    """
-    numbers = _numbered(parameters)
-    count = max(number for _, number in numbers)
-    bare_names = {token[1:]: number for token, number in numbers}
-    has_gap = len({number for _, number in numbers}) < count
-    if "?" in parameters or has_gap or any(bare_names[t[1:]] != n for t, n in numbers):
-        places = iter(numbers)
-        text = _TOKEN.sub(
-            lambda m: m.group() if m.lastgroup != "parameter" else f":edgekeep{next(places)[1]}",
-            text,
-        )
-        bare_names = {f"edgekeep{number}": number for _, number in numbers}
-    names = tuple((name, number - 1) for name, number in bare_names.items())
-    return StatementText(text, words, min(count, _MOST_PARAMETERS), names)
-
-
-def _numbered(parameters: list[str]) -> list[tuple[str, int]]:
-    """Give each parameter its number (sqlite.org/lang_expr.html, "Parameters")."""
+def _count_parameters(parameters: list[str]) -> int:
+    """Return the greatest number of a parameter (sqlite.org/lang_expr.html, "Parameters")."""
     greatest = 0
-    known: dict[str, int] = {}
-    numbered: list[tuple[str, int]] = []
+    named: set[str] = set()
     for token in parameters:
-        if len(token) == 1:
-            number = greatest + 1
-        elif token.startswith("?"):
-            number = int(token[1:])
-        else:
-            number = known.setdefault(token, greatest + 1)
-        greatest = max(greatest, number)
-        numbered.append((token, number))
-    return numbered
+        if token.startswith("?") and len(token) > 1:
+            greatest = max(greatest, int(token[1:]))
+        elif token not in named:
+            greatest += 1
+            if len(token) > 1:
+                named.add(token)
+    return greatest

@@ -11,13 +11,15 @@ goes to the writer lane; meanwhile the light ones wait, and take turns with it.
 import asyncio
 import contextlib
 import math
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+import apsw
+
+from d1_schema.sqlite.engine import Error
 from d1_schema.sqlite.handle import Explain, GroupOutcome, Handle, Job, run_group
 from d1_schema.sqlite.slow_memo import INLINE_SECONDS, SlowMemo
 
@@ -156,7 +158,7 @@ class WriteQueue:
             # No lane could be opened: nobody else will answer these callers.
             for job in jobs:
                 job.error = error if isinstance(error, Exception) else None
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, Error):
                     job.error = self._explain(error, self._inline, True)
                 if job.error is None:
                     job.future.cancel()
@@ -198,7 +200,7 @@ class WriteQueue:
                 self._keeper = await self._open_lane()
             self._restart_version = await self._keeper.run(partial(_copy, self._keeper.handle))
             self._wake_lane()
-        except sqlite3.Error:
+        except Error:
             # The disk is full, or another process is at it. Nothing is lost: the WAL
             # stays as it is, and the next pages bring the next attempt.
             return
@@ -207,7 +209,7 @@ class WriteQueue:
 
     async def _restart_wal(self) -> None:
         version, self._restart_version = self._restart_version, None
-        with contextlib.suppress(sqlite3.Error):  # as above
+        with contextlib.suppress(Error):  # as above
             lane = await self._opened_lane()
             await lane.run(partial(_restart, lane.handle, version or 0))
 
@@ -252,9 +254,9 @@ def _restart(handle: Handle, version: int) -> None:
     handle.own(f"PRAGMA user_version = {version:d}")
 
 
-def overtime() -> sqlite3.Error:
+def overtime() -> Error:
     """The error of a statement that took longer than `LANE_SECONDS`."""
     # The text that Cloudflare's page of D1 errors gives for a query beyond the limit.
-    return sqlite3.OperationalError(
+    return apsw.SQLError(
         "D1 DB storage operation exceeded timeout which caused object to be reset."
     )

@@ -14,7 +14,7 @@ import pytest
 from tests.bindings import d1_probes_more
 from tests.bindings.adapters import D1_ADAPTERS
 from tests.bindings.d1_probes import PROBES, masked, replay
-from tests.bindings.golden_lines import DependsOnSqlite, Differs, judge, read_golden
+from tests.bindings.golden_lines import Differs, judge, read_golden
 
 assert d1_probes_more.__doc__  # imported for its probes
 
@@ -30,10 +30,6 @@ _TOO_BIG = Differs(
 def _type_error(kind: str, value: str, why: str = _PYTHON_TEXT) -> Differs:
     text = f"D1_TYPE_ERROR: Type '{kind}' not supported for value '{value}'"
     return Differs(["ERR", "Error", text], why)
-
-
-def _names(rows: Any) -> bool:
-    return {"p", "un", "c100", "u", "big", "ch"} >= {row["name"] for row in rows}
 
 
 DIFFERENCES = {
@@ -64,16 +60,6 @@ DIFFERENCES = {
         ],
         "the simulator's object is reset; here only the batch fails, and nothing of it is kept",
     ),
-    "sql: PRAGMA table_list": DependsOnSqlite(
-        lambda rows: len(rows) == 4 and _names(rows), "the order of the tables is SQLite's"
-    ),
-    "sql: EXPLAIN QUERY PLAN SELECT * FROM u": DependsOnSqlite(
-        [{"id": 2, "parent": 0, "notused": 0, "detail": "SCAN u"}],
-        "older SQLite estimates nothing in a column called notused",
-    ),
-    "sql: EXPLAIN SELECT 1": DependsOnSqlite(
-        lambda rows: [row["opcode"] for row in rows][-1] == "Halt", "the program is SQLite's own"
-    ),
     "sql: SELECT last_insert_rowid() a, changes() b, total_changes() c": Differs(
         lambda rows: set(rows[0]) == {"a", "b", "c"},
         "counts of one connection, and there are several; meta has the database's",
@@ -81,10 +67,6 @@ DIFFERENCES = {
     "sql: SELECT name FROM sqlite_master LIMIT 3": Differs(
         [{"name": "u"}, {"name": "ti"}, {"name": "st"}],
         "there is no hidden table _cf_METADATA in the file",
-    ),
-    "sql: SELECT * FROM json_each('[1,2]')": DependsOnSqlite(
-        lambda rows: [row["fullkey"] for row in rows] == ["$[0]", "$[1]"],
-        "the column id counts differently in older SQLite",
     ),
     "batch of non statements": Differs(
         ["ERR", "TypeError", "batch() takes statements made by prepare(), not str"],

@@ -6,7 +6,6 @@ These are promises of `d1_schema.sqlite.file`, so they run on the embedded adapt
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from d1_schema.contract import D1Error
 from d1_schema.embedded import EmbeddedDatabase, open_database
 from d1_schema.sqlite import file as sqlite_file
 from d1_schema.sqlite import writes as sqlite_writes
+from d1_schema.sqlite.engine import connect
 from d1_schema.sqlite.slow_memo import MEMO_SIZE, SLOW_AFTER, SlowMemo
 
 COUNT = (
@@ -171,7 +171,7 @@ async def test_a_lock_of_another_process_is_waited_for_off_the_loop(
     db: EmbeddedDatabase, tmp_path: Path, gaps: Gaps
 ) -> None:
     """The write waits in the lane, reads go on, and nothing fails."""
-    other = sqlite3.connect(tmp_path / "d1.sqlite", isolation_level=None)
+    other = connect(tmp_path / "d1.sqlite")
     other.execute("BEGIN IMMEDIATE")
     other.execute("INSERT INTO t (v) VALUES ('other')")
     writes = [asyncio.create_task(db.prepare("INSERT INTO t (v) VALUES (1)").run())]
@@ -195,8 +195,8 @@ async def test_a_lock_that_does_not_go_away_is_an_error(
     """After the patience of the lane: D1_ERROR … SQLITE_BUSY; afterwards all is well."""
     await db.batch([db.prepare("INSERT INTO t (v) VALUES (0)")] * 60)  # opens the lane
     writes: Any = db._file._writes
-    await writes._lane.run(lambda: writes._lane.handle.own("PRAGMA busy_timeout = 50"))
-    other = sqlite3.connect(tmp_path / "d1.sqlite", isolation_level=None)
+    await writes._lane.run(lambda: writes._lane.handle.connection.set_busy_timeout(50))
+    other = connect(tmp_path / "d1.sqlite")
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(D1Error, match="database is locked: SQLITE_BUSY"):

@@ -77,10 +77,6 @@ DIFFERENCES: dict[str, tuple[Any, str]] = {
         (DurableError, "access to _cf_KV.key is prohibited: SQLITE_AUTH"),
         "The measured object had no values yet, so no such table; ours is always there.",
     ),
-    "do:sqlSyntax": (
-        (DurableError, 'near "SELEC": syntax error: SQLITE_ERROR'),
-        "Python's sqlite3 does not tell the offset.",
-    ),
 }
 
 NO_JURISDICTION = "Jurisdictions are not offered; the measured runtime refuses them as well."

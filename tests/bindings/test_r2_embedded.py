@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import gc
 import os
-import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from d1_schema.sqlite.engine import Error
 from r2.bodies import BodyFolder, BodyWriter
 from r2.contract import FixedLengthStream, R2Error, R2ObjectBody
 from r2.embedded import EmbeddedBucket, open_bucket
@@ -310,7 +310,7 @@ async def test_a_folder_that_is_no_bucket_fails_to_open(tmp_path: Path, clock: C
     """
     (tmp_path / "ledger.sqlite").write_bytes(b"this is no database" * 100)
 
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(Error):
         await reopen(tmp_path, clock, 1)
 
     assert open_files(tmp_path) == []

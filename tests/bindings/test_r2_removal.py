@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from d1_schema.sqlite.engine import Error
 from r2.bodies import BodyFolder
 from r2.embedded import EmbeddedBucket
 from r2.ledger import Ledger
@@ -83,7 +83,7 @@ async def test_a_sync_that_fails_leaves_the_bodies(
     """
 
     def fail(ledger: Ledger) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise Error("disk I/O error")
 
     await bucket.put("k", "old")
     await bucket.put("k", "new")

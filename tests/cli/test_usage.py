@@ -19,7 +19,7 @@ HEAVY = (
     "tqdm",
     "worker",
     "kv",
-    "sqlite3",
+    "apsw",
     "jsonschema",
     "importlib.metadata",
 )

@@ -1,12 +1,12 @@
 """The console's D1 pages: tables, rows, migrations; a SQL box that reads unless told to write."""
 
 import re
-import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from d1_schema.sqlite.engine import connect
 from tests.support.console_visit import PROBES, Visitor, assert_tame, visit, words
 from tests.support.running_host import RunningHost
 
@@ -387,7 +387,7 @@ async def test_looking_leaves_the_locks_of_the_host_alone(
 
     await make(host, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
 
-    with sqlite3.connect(tmp_path / "state" / "d1" / "edgekeep.sqlite") as outside:
-        assert outside.execute("SELECT n FROM t").fetchall() == [(1,)]
+    outside = connect(tmp_path / "state" / "d1" / "edgekeep.sqlite")
+    assert outside.execute("SELECT n FROM t").fetchall() == [(1,)]
     outside.close()
     assert await host.env.db.prepare("SELECT n FROM t").first("n") == 1

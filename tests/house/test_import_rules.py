@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import PRODUCT, ROOT
+from tests.house.sources import PRODUCT, ROOT, sources
 
 RULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 LINT = Path(sys.executable).parent / "lint-imports"
@@ -26,6 +26,7 @@ OFFENCES = {
     "inboxes": ("worker/relay/inbox/model.py", "import worker.relay.keys.store"),
     "javascript": ("r2/objects.py", "import js"),
     "host-only": ("worker/crypto_port.py", "import cryptography"),
+    "one-sqlite": ("scripts/cli/d1_verbs.py", "import sqlite3"),
     "ambient": ("worker/profiles/model.py", "import time"),
 }
 
@@ -98,3 +99,11 @@ def test_every_slice_and_adapter_is_named_in_the_rules() -> None:
 
     assert slices == set(by_id["slices"]["modules"]) == set(by_id["floors"]["forbidden_modules"])
     assert adapters == set(by_id["adapters"]["protected_modules"])
+
+
+def test_tests_open_state_with_the_same_sqlite() -> None:
+    """A test lives in the process of the host that it looks at; see "one-sqlite" above."""
+    others = [s.path for s in sources() if re.search(r"^\s*import sqlite3", s.text, re.MULTILINE)]
+
+    # A process of its own, with a file of its own.
+    assert others == ["benchmarks/reference_import.py"]

@@ -4,7 +4,6 @@ D1: tables, schema, rows, migrations, and a SQL box that reads unless it is told
 Everything here but the box's writing goes through a connection that cannot write (`sql_look`).
 """
 
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from d1_schema.contract import D1Database, D1Error
 from d1_schema.migrate import migration_names
+from d1_schema.sqlite.engine import Connection, Error, rows_of
 from worker.entry.config import D1Binding
 from worker.entry.console import positions, sql_look
 from worker.entry.console.sql_look import Outcome, SqlRefusedError
@@ -58,13 +58,13 @@ async def table(console: "Console", request: web.Request) -> web.StreamResponse:
     of = f"d1:{row.binding}:{name}"
     begin = positions.begin(console, request, of)
 
-    def read(connection: sqlite3.Connection) -> Any:
+    def read(connection: Connection) -> Any:
         found = relation(connection, name)
         if found is None:
             return None
         try:
             return found, read_rows(connection, found, begin), ""
-        except sqlite3.Error as error:
+        except Error as error:
             # A view over a table that is gone, or one that takes too long.
             return found, None, f"The rows cannot be read: {error}."
 
@@ -92,11 +92,11 @@ async def migrations(console: "Console", request: web.Request) -> web.StreamResp
     """GET: the migrations, in order, and when each was applied."""
     row = _bound(console, request)
 
-    def read(connection: sqlite3.Connection) -> dict[str, str]:
+    def read(connection: Connection) -> dict[str, str]:
         if relation(connection, row.migrations_table) is None:
             return {}
         sql = f"SELECT name, applied_at FROM {quoted(row.migrations_table)} ORDER BY id"  # noqa: S608
-        return dict(connection.execute(sql).fetchall())
+        return dict(rows_of(connection, sql))
 
     applied = await _read(console, row, read)
     try:
@@ -137,7 +137,7 @@ async def run_sql(console: "Console", request: web.Request) -> web.StreamRespons
     except D1Error as error:
         hint = "Nothing of it was kept." if writes else ""
         return _box(console, request, row, sql, [], str(error), hint, wrote=writes, status=400)
-    except sqlite3.Error as error:
+    except Error as error:
         return _box(console, request, row, sql, failure=f"{error}.", status=503)
     return _box(console, request, row, sql, done, wrote=writes)
 
@@ -206,19 +206,19 @@ def _database(console: "Console", row: D1Binding) -> D1Database | None:
     return found if isinstance(found, D1Database) else None
 
 
-async def _read(console: "Console", row: D1Binding, work: "Callable[[sqlite3.Connection], T]") -> T:
+async def _read(console: "Console", row: D1Binding, work: "Callable[[Connection], T]") -> T:
     """Run statements of the console itself, which the authorizer need not ask about."""
     path = _file(console, row)
     if not path.is_file():
         raise web.HTTPNotFound(text="This database has no file yet: nothing has opened it.")
 
-    def lifted(connection: sqlite3.Connection, authority: sql_look.ReadingAuthority) -> T:
+    def lifted(connection: Connection, authority: sql_look.ReadingAuthority) -> T:
         with authority.lifted():
             return work(connection)
 
     try:
         return await sql_look.look(path, lifted)
-    except sqlite3.Error as error:
+    except Error as error:
         raise web.HTTPServiceUnavailable(
             text=f"The database cannot be read at this moment: {error}."
         ) from None

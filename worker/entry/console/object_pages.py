@@ -4,11 +4,11 @@ Durable Objects: classes, who is in memory, who has a file, and a look into one 
 Nothing here wakes an object, changes it or keeps it waiting (durable/looking.py).
 """
 
-import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from d1_schema.sqlite.engine import Connection, Error
 from durable.contract import ObjectNamespace
 from durable.looking import ObjectLook
 from durable.values import stored_size
@@ -103,7 +103,7 @@ async def table(console: "Console", request: web.Request) -> web.StreamResponse:
     of = f"rows:{class_name}:{found.id.hex}:{name}"
     begin = positions.begin(console, request, of)
 
-    def read(connection: sqlite3.Connection) -> Any:
+    def read(connection: Connection) -> Any:
         about = relation(connection, name)
         # Rows of a view may take any time, and the loop waits.
         if about is None or about.kind == "view":
@@ -130,7 +130,7 @@ def _read(console: "Console", class_name: str, digits: str, work: Any) -> Any:
         return console.opened.actors.look_with(class_name, digits, work)
     except BadPositionError:
         raise positions.bad_position() from None
-    except sqlite3.Error as error:
+    except Error as error:
         raise web.HTTPServiceUnavailable(
             text=f"The object's file cannot be read at this moment: {error}."
         ) from None
@@ -156,7 +156,7 @@ def _found(console: "Console", request: web.Request) -> tuple[str, ObjectLook]:
         found = console.opened.actors.look(class_name, request.match_info["id"])
     except TypeError:
         raise web.HTTPNotFound(text="This is no id of an object of this class.") from None
-    except sqlite3.Error as error:
+    except Error as error:
         raise web.HTTPServiceUnavailable(
             text=f"The object's file cannot be read at this moment: {error}."
         ) from None

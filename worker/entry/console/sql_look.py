@@ -10,19 +10,20 @@ look takes a thread and ends after some seconds.
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+
+import apsw
 
 from d1_schema.contract import D1Error, D1Rows
 from d1_schema.plan import WRONG_COUNT
 from d1_schema.sqlite.authority import Authority
-from d1_schema.sqlite.dialect import LIMITS, describe
-from d1_schema.sqlite.text import has_statement, parse_statements
+from d1_schema.sqlite.dialect import describe, limit
+from d1_schema.sqlite.engine import Connection, Error, connect, query
+from d1_schema.sqlite.text import MAX_SQL_BYTES, TOO_LONG, has_statement, parse_statements
 from worker.entry.console.value_cells import Cell, cell
 
 T = TypeVar("T")
@@ -33,20 +34,18 @@ ROWS_SHOWN: Final = 500
 BYTES_SHOWN: Final = 8 * 1024 * 1024
 """A result ends early when its rows hold more than this."""
 STATEMENTS: Final = 20
-SQL_BYTES: Final = 100_000
-"""D1's own limit for one statement; here for the whole box."""
 _STEPS: Final = 100_000
 
 _READING: Final = frozenset(
     {
-        sqlite3.SQLITE_SELECT,
-        sqlite3.SQLITE_READ,
-        sqlite3.SQLITE_FUNCTION,
-        sqlite3.SQLITE_RECURSIVE,
-        sqlite3.SQLITE_PRAGMA,
+        apsw.SQLITE_SELECT,
+        apsw.SQLITE_READ,
+        apsw.SQLITE_FUNCTION,
+        apsw.SQLITE_RECURSIVE,
+        apsw.SQLITE_PRAGMA,
         # These have words of their own.
-        sqlite3.SQLITE_TRANSACTION,
-        sqlite3.SQLITE_SAVEPOINT,
+        apsw.SQLITE_TRANSACTION,
+        apsw.SQLITE_SAVEPOINT,
     }
 )
 # Pragmas that ask; those in the second set only without an argument.
@@ -96,15 +95,15 @@ class ReadingAuthority(Authority):
         """SQLite's question; see `Authority`."""
         if not self.is_lifted and not _reads(action, first or "", second):
             self.has_refused_write = True
-            return sqlite3.SQLITE_DENY
+            return apsw.SQLITE_DENY
         return super().__call__(action, first, second, _db, _by)
 
 
 def _reads(action: int, first: str, second: str | None) -> bool:
-    if action == sqlite3.SQLITE_PRAGMA:
+    if action == apsw.SQLITE_PRAGMA:
         name = first.lower()
         return name in _ASKING or (name in _ASKING_BARE and second is None)
-    if action == sqlite3.SQLITE_UPDATE:
+    if action == apsw.SQLITE_UPDATE:
         # What SQLite asks before it makes json_each and its like in memory; for user SQL the
         # schema is out of reach anyway ("table sqlite_master may not be modified").
         return first == "sqlite_master"
@@ -116,7 +115,7 @@ class _Look:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -125,21 +124,13 @@ class _Look:
         if self._connection is not None:
             self._connection.interrupt()
 
-    def run(self, work: Callable[[sqlite3.Connection, ReadingAuthority], T]) -> T:
-        """Open, *work*, close; raises what *work* raises, and sqlite3.Error."""
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=1.0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+    def run(self, work: Callable[[Connection, ReadingAuthority], T]) -> T:
+        """Open, *work*, close; raises what *work* raises, and Error."""
+        connection = connect(self._path.absolute(), wait_seconds=1.0, reads_only=True)
         authority = ReadingAuthority()
         try:
             connection.execute("PRAGMA query_only = ON")
-            for limit, value in LIMITS.items():
-                connection.setlimit(limit, value)
-            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+            limit(connection)
             connection.set_authorizer(authority)
             connection.set_progress_handler(lambda: self._is_stopped, _STEPS)
             self._connection = connection
@@ -149,11 +140,11 @@ class _Look:
             connection.close()
 
 
-async def look(path: Path, work: Callable[[sqlite3.Connection, ReadingAuthority], T]) -> T:
+async def look(path: Path, work: Callable[[Connection, ReadingAuthority], T]) -> T:
     """
     Run *work* in a thread with a connection to *path* that can only read.
 
-    Interrupted after `SECONDS`, and when the caller is cancelled. Raises sqlite3.Error and what
+    Interrupted after `SECONDS`, and when the caller is cancelled. Raises Error and what
     *work* raises.
     """
     it = _Look(path)
@@ -177,8 +168,8 @@ def statements_of(sql: str) -> list[str]:
     Raises `SqlRefusedError` when there are none or too many, when the text is too long, or when a
     statement has parameters (the box has no values for them).
     """
-    if len(sql.encode("utf-8", "replace")) > SQL_BYTES:
-        raise SqlRefusedError("D1_ERROR: statement too long: SQLITE_TOOBIG", [])
+    if len(sql.encode("utf-8", "replace")) > MAX_SQL_BYTES:  # for the whole box
+        raise SqlRefusedError(f"D1_ERROR: {TOO_LONG}", [])
     found = [piece for piece in parse_statements(sql) if has_statement(piece.text)]
     if not found:
         raise SqlRefusedError("D1_ERROR: SQL code did not contain a statement.", [])
@@ -196,40 +187,37 @@ async def run_reading(path: Path, sql: str) -> list[Outcome]:
     texts = statements_of(sql)
     done: list[Outcome] = []
 
-    def work(connection: sqlite3.Connection, authority: ReadingAuthority) -> None:
+    def work(connection: Connection, authority: ReadingAuthority) -> None:
         for text in texts:
             try:
                 done.append(_run(connection, text))
-            except sqlite3.Error as error:
+            except Error as error:
                 raise _refused(error, authority, done) from None
 
     await look(path, work)
     return done
 
 
-def _run(connection: sqlite3.Connection, text: str) -> Outcome:
+def _run(connection: Connection, text: str) -> Outcome:
     start = time.perf_counter()
-    cursor = connection.execute(text)
+    columns, found = query(connection, text)
     rows: list[list[Cell]] = []
     room = BYTES_SHOWN
     is_cut = False
-    for row in cursor:
+    for row in found:
         if len(rows) == ROWS_SHOWN or room < 0:
             is_cut = True
             break
         room -= sum(len(value) for value in row if isinstance(value, str | bytes))
         rows.append([cell(value) for value in row])
     milliseconds = (time.perf_counter() - start) * 1000
-    columns = [column[0] for column in cursor.description or ()]
-    cursor.close()
+    found.close()
     notes = [f"The first {len(rows):,} rows; there are more."] if is_cut else []
     return Outcome(text, columns, rows, milliseconds, notes)
 
 
-def _refused(
-    error: sqlite3.Error, authority: ReadingAuthority, done: list[Outcome]
-) -> SqlRefusedError:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+def _refused(error: Error, authority: ReadingAuthority, done: list[Outcome]) -> SqlRefusedError:
+    if isinstance(error, apsw.InterruptError):
         return SqlRefusedError(
             f"D1_ERROR: {describe(error)}", done, f"It was stopped after {SECONDS:g} seconds."
         )

@@ -9,11 +9,11 @@ the engine's own and stay hidden, as in D1.
 
 import base64
 import binascii
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from d1_schema.sqlite.engine import Connection, Error, query, rows_of
 from worker.entry.console.value_cells import Cell, cell
 
 PAGE_ROWS: Final = 50
@@ -93,9 +93,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def relations(connection: sqlite3.Connection, *, counted: bool = True) -> list[Relation]:
+def relations(connection: Connection, *, counted: bool = True) -> list[Relation]:
     """Return tables and views by name, with bounded counts where *counted*."""
-    found = connection.execute(_TABLES).fetchall()
+    found = rows_of(connection, _TABLES)
     return [
         Relation(
             name,
@@ -108,7 +108,7 @@ def relations(connection: sqlite3.Connection, *, counted: bool = True) -> list[R
     ]
 
 
-def relation(connection: sqlite3.Connection, name: str) -> Relation | None:
+def relation(connection: Connection, name: str) -> Relation | None:
     """Return the table or view *name* with everything about it; None when there is none."""
     found = next((r for r in relations(connection, counted=False) if r.name == name), None)
     if found is None:
@@ -120,49 +120,52 @@ def relation(connection: sqlite3.Connection, name: str) -> Relation | None:
         found.sql,
         _columns(connection, name),
         _indexes(connection, name),
-        connection.execute(
+        rows_of(
+            connection,
             "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? "
             "ORDER BY name",
             (name,),
-        ).fetchall(),
+        ),
         _count(connection, name) if found.kind != "view" else None,
     )
 
 
-def _count(connection: sqlite3.Connection, name: str) -> int | None:
+def _count(connection: Connection, name: str) -> int | None:
     bounded = f"SELECT 1 FROM {quoted(name)} LIMIT {COUNT_BOUND + 1}"  # noqa: S608 - quoted
     try:
-        (rows,) = connection.execute(f"SELECT count(*) FROM ({bounded})").fetchone()  # noqa: S608
-    except sqlite3.OperationalError:
+        [(rows,)] = rows_of(connection, f"SELECT count(*) FROM ({bounded})")  # noqa: S608
+    except Error:
         # A virtual table whose module is missing, or a table that takes too long.
         return None
     return int(rows)
 
 
-def _columns(connection: sqlite3.Connection, name: str) -> list[Column]:
+def _columns(connection: Connection, name: str) -> list[Column]:
     # Hidden columns (1) belong to virtual tables; generated ones (2, 3) are shown.
-    rows = connection.execute(
+    rows = rows_of(
+        connection,
         'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?) '
         "WHERE hidden <> 1 ORDER BY cid",
         (name,),
-    ).fetchall()
+    )
     return [Column(n, kind, bool(required), default, pk) for n, kind, required, default, pk in rows]
 
 
-def _indexes(connection: sqlite3.Connection, name: str) -> list[Index]:
-    listed = connection.execute(
+def _indexes(connection: Connection, name: str) -> list[Index]:
+    listed = rows_of(
+        connection,
         'SELECT l.name, l."unique", s.sql FROM pragma_index_list(?) AS l '
         "LEFT JOIN sqlite_master AS s ON s.name = l.name AND s.type = 'index' ORDER BY l.name",
         (name,),
-    ).fetchall()
+    )
     return [
         Index(
             index,
             [
                 column if column is not None else "(expression)"
-                for (column,) in connection.execute(
-                    "SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)
-                ).fetchall()
+                for (column,) in rows_of(
+                    connection, "SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)
+                )
             ],
             bool(unique),
             sql,
@@ -175,7 +178,7 @@ def _indexes(connection: sqlite3.Connection, name: str) -> list[Index]:
 
 
 def read_rows(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: Relation,
     position: Sequence[Any] | None,
     limit: int = PAGE_ROWS,
@@ -185,7 +188,7 @@ def read_rows(
 
     Raises:
         BadPositionError: *position* was not made for this table.
-        sqlite3.Error: SQLite cannot read it, or was interrupted.
+        Error: SQLite cannot read it, or was interrupted.
     """
     key = _key_of(table)
     if not key:
@@ -196,31 +199,29 @@ def read_rows(
     names = ", ".join(key)
     behind = f"WHERE ({names}) > ({', '.join('?' * len(key))})" if values else ""
     sql = f"SELECT {names}, * FROM {quoted(table.name)} {behind} ORDER BY {names} LIMIT ?"  # noqa: S608
-    cursor = connection.execute(sql, (*values, limit + 1))
-    return _collect(cursor, limit, len(key))
+    return _collect(query(connection, sql, (*values, limit + 1)), limit, len(key))
 
 
-def _collect(cursor: sqlite3.Cursor, limit: int, width: int) -> RowsPage:
+def _collect(answer: tuple[list[str], Generator[Any]], limit: int, width: int) -> RowsPage:
     """Read up to *limit* rows whose first *width* columns are their key."""
     rows: list[list[Cell]] = []
     last: list[Any] = []
     room = PAGE_BYTES
     more = False
-    for row in cursor:
+    columns, found = answer
+    for row in found:
         if len(rows) == limit or (rows and room < 0):
             more = True
             break
         last = list(row[:width])
         room -= sum(len(value) for value in row if isinstance(value, str | bytes))
         rows.append([cell(value) for value in row[width:]])
-    columns = [column[0] for column in cursor.description or ()][width:]
-    # A statement in the middle of its rows holds back checkpoints.
-    cursor.close()
-    return RowsPage(columns, rows, [_to_json(value) for value in last] if more else None)
+    found.close()
+    return RowsPage(columns[width:], rows, [_to_json(value) for value in last] if more else None)
 
 
 def _by_offset(
-    connection: sqlite3.Connection, table: Relation, position: Sequence[Any] | None, limit: int
+    connection: Connection, table: Relation, position: Sequence[Any] | None, limit: int
 ) -> RowsPage:
     """Views have no key: count from the start."""
     skipped = 0
@@ -230,7 +231,7 @@ def _by_offset(
             raise BadPositionError("not a position in this view")
         skipped = values[0]
     sql = f"SELECT * FROM {quoted(table.name)} LIMIT ? OFFSET ?"  # noqa: S608 - quoted
-    page = _collect(connection.execute(sql, (limit + 1, skipped)), limit, 0)
+    page = _collect(query(connection, sql, (limit + 1, skipped)), limit, 0)
     following = None if page.next is None else [_to_json(skipped + len(page.rows))]
     return RowsPage(page.columns, page.rows, following)
 

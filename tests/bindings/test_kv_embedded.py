@@ -1,16 +1,15 @@
-"""The embedded KV's memory of what was read: never older than a query, and bounded."""
+"""KV in a file: what others commit is seen at once, and what is locked stays locked."""
 
 import asyncio
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from d1_schema.sqlite.engine import connect
 from kv.contract import KVNamespace
-from kv.embedded import EmbeddedNamespace, open_namespace
-from kv.read_cache import CACHE_BYTES, LARGEST_VALUE
+from kv.embedded import open_namespace
 
 
 @pytest.fixture
@@ -24,21 +23,20 @@ async def kv(tmp_path: Path) -> AsyncIterator[KVNamespace]:
 async def test_a_write_of_another_process_is_seen_by_the_next_read(
     kv: KVNamespace, tmp_path: Path
 ) -> None:
-    """What another connection commits replaces what was kept, at once."""
+    """What another connection commits is there at once."""
     await kv.put("a", "old")
     assert await kv.get("a") == "old"
     assert await kv.get("a") == "old"
 
-    other = sqlite3.connect(tmp_path / "kv.sqlite")
-    with other:
-        other.execute("UPDATE entries SET value = ? WHERE key = ?", (b"new", b"a"))
+    other = connect(tmp_path / "kv.sqlite")
+    other.execute("UPDATE entries SET value = ? WHERE key = ?", (b"new", b"a"))
     other.close()
 
     assert await kv.get("a") == "new"
 
 
 async def test_own_writes_and_deletes_are_seen_by_the_next_read(kv: KVNamespace) -> None:
-    """A kept value ends with the next put or delete."""
+    """A value ends with the next put or delete."""
     await kv.put("a", "1")
     assert await kv.get("a") == "1"
     await kv.put("a", "2")
@@ -47,7 +45,7 @@ async def test_own_writes_and_deletes_are_seen_by_the_next_read(kv: KVNamespace)
     assert await kv.get("a") is None
 
 
-async def test_an_entry_with_an_end_is_not_kept_beyond_it(tmp_path: Path) -> None:
+async def test_an_entry_with_an_end_is_gone_at_it(tmp_path: Path) -> None:
     """Reading an entry twice before its end does not make it live longer."""
     now = 1000.0
     kv = await open_namespace(tmp_path / "kv.sqlite", lambda: now)
@@ -61,26 +59,12 @@ async def test_an_entry_with_an_end_is_not_kept_beyond_it(tmp_path: Path) -> Non
     await kv.close()
 
 
-async def test_metadata_survives_in_memory(kv: KVNamespace) -> None:
-    """A kept entry answers with its metadata too."""
+async def test_metadata_is_read_each_time(kv: KVNamespace) -> None:
+    """The second read answers with its metadata too."""
     await kv.put("a", "1", metadata={"m": 1})
     first = await kv.get_with_metadata("a")
     assert (await kv.get_with_metadata("a")) == first
     assert first.metadata == {"m": 1}
-
-
-async def test_the_memory_is_bounded(kv: KVNamespace) -> None:
-    """Reading more than the cache may hold leaves it within its size, and all readable."""
-    value = "x" * LARGEST_VALUE
-    keys = [f"k{number}" for number in range(CACHE_BYTES // LARGEST_VALUE + 5)]
-    for key in keys:
-        await kv.put(key, value)
-
-    for key in keys:
-        assert await kv.get(key) == value
-
-    assert kv._cache._size <= CACHE_BYTES  # type: ignore[attr-defined]
-    assert await kv.get(keys[0]) == value
 
 
 HOLDS_NO_LOCK = """
@@ -111,22 +95,3 @@ async def test_closing_one_namespace_leaves_the_locks_of_another(
     assert await is_guarded(index)
     await kv.put("a", "1")
     assert await kv.get("a") == "1"
-
-
-async def test_the_locks_hold_until_sqlite_has_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The cache lets go of the index after the connections, never before."""
-    kv = await open_namespace(tmp_path / "kv.sqlite", lambda: 1000.0)
-    assert isinstance(kv, EmbeddedNamespace)
-    close = kv._file.close
-    guarded: list[bool] = []
-
-    async def look_and_close() -> None:
-        guarded.append(await is_guarded(tmp_path / "kv.sqlite-shm"))
-        await close()
-
-    monkeypatch.setattr(kv._file, "close", look_and_close)
-    await kv.close()
-
-    assert guarded == [True]
