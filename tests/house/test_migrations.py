@@ -2,10 +2,13 @@
 
 import hashlib
 import re
-import sqlite3
+from contextlib import closing
 from datetime import date
 
+import apsw
+
 from d1_schema.migrate import migration_names
+from d1_schema.sqlite.engine import Connection, connect
 from tests.house.sources import ROOT
 
 FOLDER = ROOT / "d1_schema" / "migrations"
@@ -32,16 +35,16 @@ LANDED = {
 NAME = re.compile(rf"(\d{{4}}|\d{{8}})_({'|'.join(NUMBERS.values())})_[a-z0-9_]+\.sql")
 # What changes a table, by SQLite's action code: which of its two names is the table's.
 TOUCHES = {
-    sqlite3.SQLITE_CREATE_TABLE: 0,
-    sqlite3.SQLITE_DROP_TABLE: 0,
-    sqlite3.SQLITE_INSERT: 0,
-    sqlite3.SQLITE_UPDATE: 0,
-    sqlite3.SQLITE_DELETE: 0,
-    sqlite3.SQLITE_ALTER_TABLE: 1,
-    sqlite3.SQLITE_CREATE_INDEX: 1,
-    sqlite3.SQLITE_DROP_INDEX: 1,
-    sqlite3.SQLITE_CREATE_TRIGGER: 1,
-    sqlite3.SQLITE_DROP_TRIGGER: 1,
+    apsw.SQLITE_CREATE_TABLE: 0,
+    apsw.SQLITE_DROP_TABLE: 0,
+    apsw.SQLITE_INSERT: 0,
+    apsw.SQLITE_UPDATE: 0,
+    apsw.SQLITE_DELETE: 0,
+    apsw.SQLITE_ALTER_TABLE: 1,
+    apsw.SQLITE_CREATE_INDEX: 1,
+    apsw.SQLITE_DROP_INDEX: 1,
+    apsw.SQLITE_CREATE_TRIGGER: 1,
+    apsw.SQLITE_DROP_TRIGGER: 1,
 }
 
 
@@ -60,7 +63,7 @@ def test_every_name_says_whose_it_is() -> None:
 def test_no_two_slices_write_one_file() -> None:
     """Each migration touches tables of its own slice alone: those that the slice has created."""
     owners: dict[str, str] = {}
-    with sqlite3.connect(":memory:") as db:
+    with closing(connect(":memory:")) as db:
         for name in migration_names(FOLDER):
             found = NAME.fullmatch(name)
             assert found, name
@@ -69,7 +72,7 @@ def test_no_two_slices_write_one_file() -> None:
     assert len(owners) > len(LANDED)
 
 
-def touched(db: sqlite3.Connection, sql: str) -> set[str]:
+def touched(db: Connection, sql: str) -> set[str]:
     """Run *sql*; return the tables that it made, changed or wrote."""
     found: set[str] = set()
 
@@ -78,17 +81,17 @@ def touched(db: sqlite3.Connection, sql: str) -> set[str]:
         table = None if place is None else (first, second)[place]
         if table and not table.startswith("sqlite_"):
             found.add(table)
-        return sqlite3.SQLITE_OK
+        return apsw.SQLITE_OK
 
     db.set_authorizer(note)
-    db.executescript(sql)
+    db.execute(sql)
     db.set_authorizer(None)
     return found
 
 
 def test_a_file_of_two_slices_would_be_noticed() -> None:
     """Whatever way it takes: a column, an index, a trigger, a row, a table that goes."""
-    with sqlite3.connect(":memory:") as db:
+    with closing(connect(":memory:")) as db:
         assert touched(db, "CREATE TABLE a (x); CREATE TABLE b (x)") == {"a", "b"}
         for sql in (
             "ALTER TABLE a ADD COLUMN y",
