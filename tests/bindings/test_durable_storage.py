@@ -53,7 +53,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 async def test_plain_data_survives_storage_and_eviction(world: World, value: Any) -> None:
     """What was put is what is read, by get, list and kv, also after the object slept."""
 
