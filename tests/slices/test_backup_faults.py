@@ -227,6 +227,7 @@ async def test_the_sweep_spares_what_is_young_or_counts(ada: Keeper, env: Env) -
     assert {waiting, "elsewhere/ada/file"} < left
     assert len(left) == 3
     assert (await ada.fetch()).body == blob(1)
+    await env.blobs.delete("elsewhere/ada/file")
 
 
 async def test_the_sweep_works_page_by_page(ada: Keeper, env: Env) -> None:

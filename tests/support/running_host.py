@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ GRACE = 10
 # One turn of the loop may cost this much processor time. (Not the clock on the wall: a machine
 # that is busy with other things must not make a test fail.)
 TURN_SECONDS = 0.25
+
+
+# What each host is asked before it closes.
+AT_END: list[Callable[["RunningHost"], Awaitable[None]]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,8 @@ async def running_host(
         guard = asyncio.create_task(_watch_turns(host))
         yield host
         guard.cancel()
+        for ask in AT_END:
+            await ask(host)
         await opened.actors.close()
     assert host.slowest_turn < TURN_SECONDS, f"the loop stood for {host.slowest_turn:.3f} s"
 

@@ -58,7 +58,10 @@ SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM s
 WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ?
 ORDER BY last_used_at DESC, id LIMIT 100
 """
-_FORGET = "UPDATE sessions SET account_id = '', device_id = '', label = '' WHERE account_id = ?"
+_FORGET = """
+UPDATE sessions SET account_id = '', device_id = '', label = '', refresh_hash = ''
+WHERE account_id = ?
+"""
 _HAS = "SELECT 1 AS one FROM sessions WHERE id = ? AND account_id = ?"
 # An ended session is looked at as long as an access token of it may live; a day is more.
 _PURGE = "DELETE FROM sessions WHERE expires_at < ?1 OR revoked_at < ?1"
