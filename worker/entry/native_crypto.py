@@ -1,5 +1,5 @@
 """
-The host's crypto port: Argon2id in a few threads of its own, at lower priority.
+The host's crypto port: `cryptography`, and Argon2id in a few threads of its own at lower priority.
 
 A hash keeps a processor busy for tens of milliseconds and the loop must not notice. Native code
 lets go of Python's lock while it works; the threads give way to the loop when both want the same
@@ -13,11 +13,23 @@ import hmac
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from worker.crypto import HASH_BYTES, SALT_BYTES, UnknownHash, b64, read_chained
+from worker.crypto import (
+    HASH_BYTES,
+    NONCE_BYTES,
+    SALT_BYTES,
+    NotAuthentic,
+    SignatureAlgorithm,
+    UnknownHash,
+    b64,
+    check_aes_key,
+    read_chained,
+    read_jwk,
+    split_sealed,
+)
 from worker.errors import Busy
 from worker.limits import HASHES_WAITING
 from worker.settings import Settings
@@ -100,6 +112,42 @@ class NativeCrypto:
             return False
         return True
 
+    async def verify_signature(
+        self,
+        algorithm: SignatureAlgorithm,
+        jwk: Mapping[str, Any],
+        message: bytes,
+        signature: bytes,
+    ) -> bool:
+        """Verify on the loop: RS256 takes 0.03 ms, ES256 0.1 ms."""
+        key = read_jwk(algorithm, jwk)
+        if key is None:
+            return False
+        if algorithm == "EdDSA":
+            return await self.verify_ed25519(key["x"], message, signature)
+        verify = _verify_rs256 if algorithm == "RS256" else _verify_es256
+        return verify(key, message, signature)
+
+    async def seal(self, key: bytes, plain: bytes, associated: bytes) -> bytes:
+        """Seal on the loop: a gigabyte a second."""
+        check_aes_key(key)
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = self._random_bytes(NONCE_BYTES)
+        return nonce + AESGCM(key).encrypt(nonce, plain, associated)
+
+    async def unseal(self, key: bytes, sealed: bytes, associated: bytes) -> bytes:
+        """Undo `seal`."""
+        check_aes_key(key)
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce, rest = split_sealed(sealed)
+        try:
+            return AESGCM(key).decrypt(nonce, rest, associated)
+        except InvalidTag:
+            raise NotAuthentic("Sealed data was changed, or the key is another.") from None
+
     def close(self) -> None:
         """End the threads; hashes that wait are given up."""
         self._pool.shutdown(cancel_futures=True)
@@ -139,6 +187,42 @@ def _verify(stored: str, secret: bytes) -> bool:
         return False
     except VerificationError:
         raise UnknownHash("This Argon2id hash is damaged.") from None
+
+
+def _verify_rs256(key: Mapping[str, bytes], message: bytes, signature: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    numbers = RSAPublicNumbers(int.from_bytes(key["e"]), int.from_bytes(key["n"]))
+    try:
+        numbers.public_key().verify(signature, message, PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _verify_es256(key: Mapping[str, bytes], message: bytes, signature: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        ECDSA,
+        SECP256R1,
+        EllipticCurvePublicNumbers,
+    )
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    if len(signature) != 64:
+        return False
+    x, y = (int.from_bytes(key[name]) for name in ("x", "y"))
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+    try:
+        public = EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
+        public.verify(encode_dss_signature(r, s), message, ECDSA(SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _step_back() -> None:

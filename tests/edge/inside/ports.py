@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.support.crypto_vectors import Row, disagreements
+from worker.entry.edge_crypto import EdgeCrypto
 from worker.entry.edge_tools import EdgeTools
 from worker.fetch import FetchFailed, Outgoing
 
@@ -15,3 +17,8 @@ async def fetch(url: str, members: dict[str, Any]) -> tuple[int, str] | str:
     except FetchFailed as error:
         return error.reason
     return answer.status, answer.body.decode()
+
+
+async def vectors(kind: str, rows: list[Row]) -> list[str]:
+    """Return where the edge's crypto port disagrees with *rows*."""
+    return await disagreements(EdgeCrypto, kind, rows)
