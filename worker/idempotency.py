@@ -16,8 +16,9 @@ from typing import Any
 from durable.contract import AlarmInfo, DurableObject, SqlCursor
 from worker.env import Env
 from worker.errors import BadRequest
-from worker.limits import IDEMPOTENCY_KEY_CHARS
 from worker.web import Request, Response
+
+IDEMPOTENCY_KEY_CHARS = 255
 
 REPLAY_MARK = "Idempotent-Replayed"
 # Of the copies in IDEMPOTENCY_KV.

@@ -16,7 +16,9 @@ from worker.codec import open_cursor, seal_cursor
 from worker.crypto import Crypto
 from worker.env import Env
 from worker.identity import once
-from worker.limits import CHALLENGE_SECONDS
+
+# A challenge for the owner of a key pair to sign (facts/seeds.md §2.000).
+CHALLENGE_SECONDS = 60
 
 Algorithm = Literal["ML-DSA-87", "Ed25519"]
 KEY_BYTES: Final[dict[int, Algorithm]] = {2592: "ML-DSA-87", 32: "Ed25519"}

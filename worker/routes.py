@@ -11,7 +11,7 @@ from worker.api_page import doors as api_page
 from worker.backup import doors as backup
 from worker.deployment import doors as deployment
 from worker.identity.caller import ANYONE, PERSON, Who
-from worker.limits import KEYS_BYTES, SIGN_IN, WRITES
+from worker.limits import SIGN_IN, WRITES
 from worker.profiles import doors as profiles
 from worker.relay.inbox import doors as relay
 from worker.relay.keys import doors as keys
@@ -31,7 +31,7 @@ RELAY_SOCKET = Who(person=True, audience="relay", query_token=True)
 
 # What two areas do together, which do not know each other: an account with its keys, both or
 # neither; a socket that also hints when few keys are left.
-sign_up_with_keys = passwords.register("relay", 200, keys.with_account, body_bytes=KEYS_BYTES)
+sign_up_with_keys = passwords.register("relay", 200, keys.with_account, body_bytes=keys.KEYS_BYTES)
 open_socket = keys.with_hint(relay.open_socket)
 
 ROUTES: tuple[Route, ...] = (

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import BrokenCompression, PayloadTooLarge
-from worker.limits import INFLATE_FREE_BYTES
-from worker.wire.inflate import Gunzip
+from worker.wire.inflate import INFLATE_FREE_BYTES, Gunzip
 
 MIB = 1024 * 1024
 

@@ -24,8 +24,8 @@ from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
 from tests.support.waiting import PATIENCE, until
 from worker.backup.conditions import parse_range
+from worker.backup.doors import ATTACHMENT_MAX_BYTES
 from worker.errors import RangeNotSatisfiable
-from worker.limits import ATTACHMENT_MAX_BYTES
 
 DAY = 24 * 3600
 BODY = bytes(range(100))

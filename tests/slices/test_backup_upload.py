@@ -12,8 +12,9 @@ from tests.support.problems import assert_problem
 from tests.support.raw import RawConnection, connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
 from tests.support.waiting import PATIENCE
+from worker.backup.doors import BACKUP_MIN_BYTES
 from worker.identity.tokens import issue
-from worker.limits import BACKUP_MIN_BYTES, MIB
+from worker.limits import MIB
 
 
 @pytest.fixture

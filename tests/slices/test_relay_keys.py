@@ -11,11 +11,11 @@ from tests.support.problems import assert_problem
 from tests.support.relay import Peer, User, user
 from tests.support.running_host import RunningHost, running_host
 from worker.limiter.counting import ProcessLimiter
-from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, TAKEN_PREKEY_SECONDS
+from worker.limits import FETCH_KEYS, FETCH_KEYS_OF
 from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
 from worker.relay.keys.model import parse
-from worker.relay.keys.store import KeyStore
+from worker.relay.keys.store import TAKEN_PREKEY_SECONDS, KeyStore
 
 HOURLY = "41 * * * *"
 

@@ -9,7 +9,7 @@ from tests.support.accounts import sign_up
 from tests.support.prekeys import Device, join, register
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
-from worker.limits import KEYS_BYTES
+from worker.relay.keys.doors import KEYS_BYTES
 
 
 async def test_one_call_makes_the_account_and_stores_the_keys(host: RunningHost) -> None:

@@ -16,7 +16,9 @@ from worker.codec import uuid7
 from worker.env import Env
 from worker.errors import Conflict
 from worker.identity.sessions import end_all_with
-from worker.limits import IDENTITIES_MOST
+
+# Ways into one account: more is a mistake of some program.
+IDENTITIES_MOST = 50
 
 _NAMED = "kind = 'password' AND issuer = '' AND subject = "
 _FIND = f"""

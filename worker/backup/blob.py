@@ -14,8 +14,14 @@ from worker.errors import (
     RequestTimeout,
     StorageUnavailable,
 )
-from worker.limits import BACKUP_TOUCH_SECONDS, UPLOAD_BYTES_PER_SECOND, UPLOAD_SECONDS
+from worker.limits import KIB
 from worker.web import Request
+
+# An upload gives a sign of life this often.
+BACKUP_TOUCH_SECONDS = 5
+# It may take a minute, and as long as its bytes need on a slow line.
+UPLOAD_SECONDS = 60
+UPLOAD_BYTES_PER_SECOND = 64 * KIB
 
 SOON = {"Retry-After": "2"}
 

@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
-from worker.limits import ATTACHMENT_SECONDS, BACKUP_SILENCE_SECONDS
+
+# An upload that gave no sign of life for longer is over.
+BACKUP_SILENCE_SECONDS = 20
+ATTACHMENT_SECONDS = 30 * 24 * 3600
 
 SLOT_PREFIX: Final = "backups/"
 ATTACHMENT_PREFIX: Final = "attachments/"

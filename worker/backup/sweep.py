@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from worker.backup.store import ATTACHMENT_PREFIX, SLOT_PREFIX, AttachmentStore, SlotStore
 from worker.env import Env
-from worker.limits import ORPHAN_SECONDS
+
+# Older than the longest upload: what then belongs to nothing is an orphan.
+ORPHAN_SECONDS = 3600
 
 # Later than any upload began, and the largest whole number that D1 binds.
 _END_OF_TIME_MS = 2**53 - 1

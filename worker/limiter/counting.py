@@ -12,8 +12,11 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple, Protocol
 
 from worker.errors import RateLimited
-from worker.limits import RATE_KEYS, SIGN_IN_TRUST_SECONDS, RateLimit, SlowDown
+from worker.limits import SIGN_IN_TRUST_SECONDS, RateLimit, SlowDown
 from worker.settings import Settings
+
+# How many addresses and accounts one process remembers for each row; the longest unused leave.
+RATE_KEYS = 50_000
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", ""})
 

@@ -10,13 +10,16 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 
 from worker.env import Env
 from worker.errors import PayloadTooLarge
-from worker.limits import ERRORS_IN_REPORT, IMPORT_LINE_BYTES
+from worker.limits import KIB
 from worker.profiles.errors import ChecksumMismatch
 from worker.profiles.judge import Judge
-from worker.profiles.report import Plan, Tally
+from worker.profiles.report import ERRORS_IN_REPORT, Plan, Tally
 from worker.profiles.store import Row
 from worker.wire.inflate import Gunzip
 from worker.wire.ndjson import LineReader
+
+# The prototype's line limit, in bytes without the line end.
+IMPORT_LINE_BYTES = 128 * KIB
 
 # A batch ends at either bound. 500 rows of 1 KB stay far below D1's 2 MB parameter.
 BATCH_ROWS = 500

@@ -5,11 +5,14 @@ from typing import Any
 
 from worker.codec import canonical_json, iso_time
 from worker.env import Env
-from worker.limits import ERRORS_IN_ANSWER, ERRORS_IN_REPORT, ERRORS_PER_LINE
+from worker.limits import ERRORS_IN_ANSWER, ERRORS_PER_LINE
 from worker.profiles.errors import NothingImported
 from worker.schema_check import Violation
 from worker.web import Response
 from worker.wire.problem_document import PROBLEM_JSON, document
+
+# Errors kept in a report: an actor's values end at 2 MB, and one error takes up to 250 bytes.
+ERRORS_IN_REPORT = 5_000
 
 # Of the keys in IMPORT_REPORT_KV.
 PREFIX = "report:"

@@ -4,7 +4,12 @@ import zlib
 from collections.abc import Iterator
 
 from worker.errors import BrokenCompression, PayloadTooLarge
-from worker.limits import INFLATE_FREE_BYTES, INFLATE_RATIO
+from worker.limits import MIB
+
+# Past the first megabyte a body may not unfold to more than this many times its size. Real profile
+# files reach about 15 : 1; deflate's ceiling, and a bomb's ratio, is about 1030 : 1.
+INFLATE_RATIO = 200
+INFLATE_FREE_BYTES = 1 * MIB
 
 _GZIP = 31  # window bits: gzip framing with the largest window
 _PIECE = 256 * 1024

@@ -2,7 +2,7 @@
 
 from worker.accounts import magic_link, store
 from worker.accounts.doors.answers import NO_STORE, granted
-from worker.accounts.magic_link import Link
+from worker.accounts.magic_link import MAGIC_LINK_SECONDS, Link
 from worker.accounts.model import Fault, Members, fault
 from worker.env import Env
 from worker.errors import BadRequest, Problem, Unprocessable
@@ -10,7 +10,6 @@ from worker.identity import cookies
 from worker.identity.caller import Caller
 from worker.identity.email_address import RULE, normalise
 from worker.identity.sessions import SignIn, begin
-from worker.limits import MAGIC_LINK_SECONDS
 from worker.mail import sending as mailing
 from worker.web import Request, Response
 

@@ -5,13 +5,12 @@ from typing import Any
 
 from worker.accounts import sign_in
 from worker.accounts.doors.answers import NO_STORE, granted
-from worker.accounts.model import Members, read_entry
+from worker.accounts.model import SIGN_IN_BYTES, Members, read_entry
 from worker.env import Env
 from worker.identity import cookies
 from worker.identity.caller import Caller
 from worker.identity.sign_in_guard import guarded
 from worker.identity.tokens import Audience
-from worker.limits import SIGN_IN_BYTES
 from worker.web import Request, Response
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]

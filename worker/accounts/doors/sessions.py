@@ -14,8 +14,10 @@ from worker.identity.caller import PERSON, Caller, identify
 from worker.identity.once import purge_spent
 from worker.identity.sessions import ROLE_SCOPES
 from worker.identity.tokens import CHALLENGE, issue
-from worker.limits import TICKET_SECONDS
 from worker.web import Request, Response
+
+# A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
+TICKET_SECONDS = 30
 
 
 async def refresh(request: Request, caller: Caller, env: Env) -> Response:

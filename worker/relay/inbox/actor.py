@@ -11,14 +11,6 @@ from typing import Any, Final
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from worker.env import Env
 from worker.identity.usernames import is_gone
-from worker.limits import (
-    RELAY_CHUNK_MESSAGES,
-    RELAY_CROWDED,
-    RELAY_FETCH_BYTES,
-    RELAY_HINT_SECONDS,
-    RELAY_HOLD_MS,
-    RELAY_REMEMBER_MS,
-)
 from worker.relay.inbox.listeners import (
     ACCOUNT_GONE,
     IDENTITY_CHANGED,
@@ -31,6 +23,9 @@ from worker.relay.inbox.listeners import (
 )
 from worker.relay.inbox.model import (
     ID_BYTES,
+    RELAY_CHUNK_MESSAGES,
+    RELAY_FETCH_BYTES,
+    RELAY_REMEMBER_MS,
     Delivery,
     FrameError,
     IdentityChanged,
@@ -44,6 +39,12 @@ from worker.relay.inbox.reading import PATIENCE, Reading
 from worker.relay.inbox.sending import Sending
 from worker.relay.inbox.store import REPEATABLE, InboxStore
 from worker.web import Request, Response
+
+# So many waiting for somebody who listens: senders are held up, for so long at most.
+RELAY_CROWDED = 600
+RELAY_HOLD_MS = 250
+# Hints about prekeys: one in this time.
+RELAY_HINT_SECONDS = 0.5
 
 # Bytes of a frame beside its ciphertext, which JSON makes a third longer.
 _FRAME_OVERHEAD: Final = 4096

@@ -10,18 +10,22 @@ from typing import Any, Final
 
 from durable.contract import ObjectContext
 from worker.env import Env
-from worker.limits import (
-    RELAY_BUFFER_BYTES,
-    RELAY_CHECK_MS,
-    RELAY_CHUNK_BYTES,
-    RELAY_CHUNK_MESSAGES,
-    RELAY_PUSH_BYTES,
-    RELAY_SOCKETS,
-    RELAY_UNACKED,
-)
+from worker.limits import KIB
 from worker.relay.inbox.frames import JSON, Frames, protobuf
-from worker.relay.inbox.model import Event
+from worker.relay.inbox.model import RELAY_CHUNK_BYTES, RELAY_CHUNK_MESSAGES, Event
 from worker.relay.inbox.store import InboxStore, Waiting
+
+# Sockets of one account; the oldest makes room.
+RELAY_SOCKETS = 32
+# What may wait for one socket before nothing more is pushed to it, or read from it. In the smallest
+# answers to a send (29 bytes) well below the 10,000 messages at which a host cuts a socket.
+RELAY_BUFFER_BYTES = 128 * KIB
+# The same for pushed messages (80 bytes at least).
+RELAY_PUSH_BYTES = 512 * KIB
+# Pushed and not acknowledged on one socket with ack=1.
+RELAY_UNACKED = 256
+# How often sockets are checked for sessions that have ended.
+RELAY_CHECK_MS = 5 * 1000
 
 OPEN: Final = 1
 

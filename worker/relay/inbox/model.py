@@ -7,6 +7,19 @@ the epoch. The inbox knows these and no encoding, the encodings know these and n
 
 from typing import NamedTuple
 
+from worker.limits import KIB, MIB
+
+# An inbox holds so many messages (FR-009).
+RELAY_INBOX_MESSAGES = 1000
+# How long it knows the ids of sends that may be repeated.
+RELAY_REMEMBER_MS = 3600 * 1000
+# One read of the backlog, and one fetch or listing at most.
+RELAY_CHUNK_MESSAGES = 1000
+RELAY_CHUNK_BYTES = 512 * KIB
+RELAY_FETCH_BYTES = 8 * MIB
+# How long a sender's inbox goes by a name that it looked up.
+RELAY_NAME_MS = 30 * 1000
+
 ID_BYTES = 16
 
 

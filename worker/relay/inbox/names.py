@@ -9,7 +9,7 @@ from typing import Protocol
 
 from worker.env import Env
 from worker.identity.usernames import usernames_of
-from worker.limits import RELAY_INBOX_MESSAGES, RELAY_NAME_MS
+from worker.relay.inbox.model import RELAY_INBOX_MESSAGES, RELAY_NAME_MS
 
 
 class _Senders(Protocol):

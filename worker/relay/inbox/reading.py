@@ -4,16 +4,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from worker.env import Env
-from worker.limits import (
-    RELAY_ACK_IDS,
+from worker.relay.inbox.listeners import Listener
+from worker.relay.inbox.model import (
     RELAY_CHUNK_BYTES,
     RELAY_CHUNK_MESSAGES,
     RELAY_FETCH_BYTES,
     RELAY_INBOX_MESSAGES,
-    RELAY_LIST,
-)
-from worker.relay.inbox.listeners import Listener
-from worker.relay.inbox.model import (
     Ack,
     Acked,
     Action,
@@ -31,6 +27,10 @@ from worker.relay.inbox.model import (
 )
 from worker.relay.inbox.names import Names
 from worker.relay.inbox.store import InboxStore
+
+# One listing, and one acknowledgement, at most.
+RELAY_LIST = 1000
+RELAY_ACK_IDS = 1000
 
 PATIENCE: Final = 0.02
 """How long to look away when a slow reader holds things up, in seconds."""

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 from worker.env import Env
 from worker.identity.usernames import find_account
 from worker.limiter.counting import step_bucket
-from worker.limits import (
-    RELAY_BATCH_BYTES,
-    RELAY_BATCH_MESSAGES,
-    RELAY_CLIENT_ID_CHARS,
-    RELAY_NAME_MS,
-    RELAY_NAMES,
-    RELAY_SEND,
-    RELAY_UNKNOWN_MS,
-)
+from worker.limits import MIB, RELAY_SEND
 from worker.relay.inbox.listeners import Listener
-from worker.relay.inbox.model import ID_BYTES, Event, Refused, Send, Sent
+from worker.relay.inbox.model import ID_BYTES, RELAY_NAME_MS, Event, Refused, Send, Sent
 from worker.relay.inbox.store import REPEATABLE
+
+RELAY_CLIENT_ID_CHARS = 100
+# What one sender may have under way.
+RELAY_BATCH_MESSAGES = 256
+RELAY_BATCH_BYTES = 1 * MIB
+# How long a sender's inbox goes by a name that nobody has, and how many names it remembers.
+RELAY_UNKNOWN_MS = 2 * 1000
+RELAY_NAMES = 256
 
 _UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
 _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")

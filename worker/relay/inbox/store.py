@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from durable.contract import ObjectStorage
-from worker.limits import RELAY_INBOX_MESSAGES, RELAY_KEEP_MS, RELAY_REMEMBER_MS, RELAY_REMEMBERED
 from worker.relay.inbox.model import (
     ID_BYTES,
+    RELAY_INBOX_MESSAGES,
+    RELAY_REMEMBER_MS,
     Delivery,
     IdentityChanged,
     Listed,
     Message,
 )
+
+# Messages are kept for so long (FR-009).
+RELAY_KEEP_MS = 30 * 24 * 3600 * 1000
+# Ids of sends that may be repeated: so many of one inbox.
+RELAY_REMEMBERED = 2048
 
 MESSAGE: Final = 0
 IDENTITY_CHANGED: Final = 1

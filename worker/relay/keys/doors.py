@@ -9,11 +9,18 @@ from worker.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from worker.identity.caller import Caller
 from worker.identity.usernames import find_account, username_of
 from worker.limiter.counting import refused, spared
-from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KEYS_BYTES, PREKEYS_LOW, UNTOLD_SECONDS
+from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KIB
 from worker.relay.keys.errors import PrekeysExhausted
 from worker.relay.keys.model import Prekey, Upload, check_signatures, parse
 from worker.relay.keys.store import Bundle, KeyStore, purge_taken, untold
 from worker.web import Request, Response
+
+# Keys of one call: a hundred Kyber prekeys are 220 KiB of base64.
+KEYS_BYTES = 512 * KIB
+# With fewer left, their owner is told.
+PREKEYS_LOW = 20
+# A change of identity that the inbox has not heard of by then is announced by the hourly job.
+UNTOLD_SECONDS = 600
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]
 

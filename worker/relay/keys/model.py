@@ -15,8 +15,11 @@ from typing import Any, Final, TypeVar
 from worker.codec import unb64_either
 from worker.env import Tools
 from worker.errors import BadRequest
-from worker.limits import ERRORS_IN_ANSWER, PREKEYS_PER_CALL
+from worker.limits import ERRORS_IN_ANSWER
 from worker.relay.keys.xeddsa import KEY_BYTES, SIGNATURE_BYTES, is_usable, verify
+
+# One-time prekeys of a kind in one call (facts/seeds.md 2.004).
+PREKEYS_PER_CALL = 100
 
 T = TypeVar("T")
 

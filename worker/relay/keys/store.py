@@ -12,8 +12,10 @@ from typing import Any
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
-from worker.limits import TAKEN_PREKEY_SECONDS
 from worker.relay.keys.model import Prekey, Upload
+
+# How long a prekey that was given out is remembered, so that no repeated upload brings it back.
+TAKEN_PREKEY_SECONDS = 30 * 24 * 3600
 
 _IDENTITY = "SELECT * FROM relay_identities WHERE account_id = ?"
 _REPLACE = """
