@@ -1,6 +1,5 @@
 """Imports whose stores fail: what was promised is kept, and the answer tells the truth."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from kv.contract import KVError, KVNamespace
 from tests.support.problems import assert_problem
 from tests.support.profiles import many
 from tests.support.running_host import RunningHost
+from tests.support.waiting import until
 from worker.profiles.store import KvProfileStore, Row
 
 IMPORT_ID = "imp_20260101000000_faults"
@@ -56,6 +56,7 @@ async def test_a_report_that_kv_refuses_is_still_there_and_written_later(
         raise KVError("PUT", 503, "gone for a moment")
 
     monkeypatch.setattr(host.env.import_report_kv, "put", refuse)
+    monkeypatch.setattr("worker.profiles.import_room._WATCH_MS", 300)
     answer = await host.send_profiles(many(3), f"?id={IMPORT_ID}")
     assert answer.status == 200
     assert (await host.report(IMPORT_ID))["state"] == "done"
@@ -63,10 +64,11 @@ async def test_a_report_that_kv_refuses_is_still_there_and_written_later(
 
     monkeypatch.setattr(host.env.import_report_kv, "put", real)
     room = host.env.import_room.get_by_name(IMPORT_ID)
-    for _ in range(200):
-        if await _kept(host.env.import_report_kv) is not None:
-            break
-        await asyncio.sleep(0.05)
+
+    async def is_written() -> bool:
+        return await _kept(host.env.import_report_kv) is not None
+
+    await until(is_written)
     assert (await _kept(host.env.import_report_kv))["state"] == "done"
     assert (await room.call("report"))["state"] == "done"
 
@@ -76,9 +78,8 @@ async def _kept(kv: KVNamespace) -> Any:
 
 
 async def _report_in(host: RunningHost, state: str) -> dict[str, Any]:
-    for _ in range(200):
-        report = await host.report(IMPORT_ID)
-        if report["state"] == state:
-            return report
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"the report never became {state}: {report['state']}")
+    async def has_come_to_it() -> bool:
+        return bool((await host.report(IMPORT_ID))["state"] == state)
+
+    await until(has_come_to_it)
+    return await host.report(IMPORT_ID)
