@@ -191,6 +191,22 @@ async def test_requests_in_a_row_on_one_connection_are_answered_in_order(
     await connection.cut()
 
 
+async def test_a_client_that_waits_before_its_body_is_told_to_go_on(tmp_path: Path) -> None:
+    """100 Continue, then the answer to the body; an expectation that nobody knows is 417."""
+    async with running_host(tmp_path / "state", _ROUTES) as host:
+        connection = await connect(host.port)
+        fields = {"Content-Length": "3", "Expect": "100-Continue"}
+        await connection.send(head("POST", "/small", fields))
+        assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        await connection.send(b'"x"')
+        assert (await connection.answer()).json() == "x"
+        await connection.send(head("POST", "/small", {"Content-Length": "0", "Expect": "miracles"}))
+        refused = await connection.answer()
+        assert refused.status == 417
+        assert refused.headers["Server"] == "edgekeep"
+        await connection.cut()
+
+
 async def test_http_1_0_and_connection_close_end_the_connection(host: RunningHost) -> None:
     """The answer is whole and the connection ends behind it."""
     for request in (

@@ -171,7 +171,8 @@ def _date(second: int) -> str:
 
 
 def _fields(response: Response, safe: SafeHeaders) -> CIMultiDict[str]:
-    fields = CIMultiDict({**safe, **response.headers})
+    fields = CIMultiDict(safe)
+    fields.update(response.headers)
     for cookie in response.cookies:
         fields.add("Set-Cookie", cookie)
     return fields

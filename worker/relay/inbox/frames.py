@@ -1,6 +1,7 @@
 """The two encodings of frames behind one interface, and which of them a handshake asks for."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final, Protocol
 
 from worker.relay.inbox.frames_json import JsonFrames
@@ -31,16 +32,14 @@ class Frames(Protocol):
 
 
 JSON: Final[Frames] = JsonFrames()
-_PROTOBUF: list[Frames] = []
 
 
+@cache
 def protobuf() -> Frames:
     """Return the Protobuf encoding; its package is loaded now, because a host may never need it."""
-    if not _PROTOBUF:
-        from worker.relay.inbox.frames_protobuf import ProtobufFrames
+    from worker.relay.inbox.frames_protobuf import ProtobufFrames
 
-        _PROTOBUF.append(ProtobufFrames())
-    return _PROTOBUF[0]
+    return ProtobufFrames()
 
 
 def chosen(offered: str) -> tuple[str, Frames]:
