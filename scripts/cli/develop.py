@@ -4,6 +4,7 @@ import shutil
 import socket
 import time
 from argparse import ArgumentTypeError, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _dev(options: Namespace) -> int:
-    place = Place.of(options)
+    place = replace(Place.of(options), is_emptied=options.reset)
     _check_port(options.host, options.port)
     config, variables = place.config, place.variables
     if not options.reset and place.hosted:

@@ -50,6 +50,8 @@ class Place:
 
     config_path: Path
     state: Path
+    is_emptied: bool = False
+    """What is stored is about to go (`dev --reset`), so that its secrets may have gone before."""
 
     @classmethod
     def of(cls, options: Namespace) -> "Place":
@@ -74,13 +76,16 @@ class Place:
     def variables(self) -> Mapping[str, str]:
         """All variables; development secrets that are missing are made first."""
         from worker.entry.dev_vars import dev_vars_path, gather_variables, make_dev_vars
+        from worker.settings import SETTINGS
 
         path = dev_vars_path(self.config, self.state)
         given = gather_variables(self.config, path, os.environ)
-        if given.get("ENVIRONMENT") == "production":
+        is_whole = all(given.get(row.name) for row in SETTINGS if row.secret)
+        if given.get("ENVIRONMENT") == "production" or (is_whole and not path.exists()):
             return given
+        has_data = not (is_whole or self.is_emptied) and any((self.state / "d1").glob("*.sqlite"))
         try:
-            made = make_dev_vars(path, os.urandom)
+            made = make_dev_vars(path, os.urandom, has_data=has_data)
         except OSError as error:
             raise CliError(f"{path} cannot be written: {error.strerror}.") from None
         return gather_variables(self.config, path, os.environ) if made else given

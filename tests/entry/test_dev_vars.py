@@ -2,12 +2,13 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from worker.entry.config import Config, load_config
+from worker.entry.config import Config, ConfigError, load_config
 from worker.entry.dev_vars import (
     dev_vars_path,
     gather_variables,
@@ -193,3 +194,104 @@ def test_a_state_made_for_the_secrets_is_private(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     make_dev_vars(folder / ".dev.vars", dice)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+# A quote that is not closed on its line, above and below the secrets: each way to write one.
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("GREETING='Tis the season", "FOOTER='made at home'"),
+        ('WIDTH=27" screen', 'HEIGHT=20"'),
+        ("NOTE=`half", "OTHER=`made` at home"),
+        ("A='b' c'", "B='"),
+        ('TITLE="Ada', "END=1"),
+    ],
+)
+def test_a_value_with_half_a_quote_costs_no_secret(path: Path, above: str, below: str) -> None:
+    """The secrets between such lines are read, and not made anew."""
+    make_dev_vars(path, dice)
+    before = read_dev_vars(path)
+    path.write_text(f"{above}\n{path.read_text()}{below}\n")
+
+    assert not make_dev_vars(path, os.urandom)
+    assert {name: read_dev_vars(path)[name] for name in SECRETS} == before
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [("GREETING='Tis", "FOOTER=home'"), ('A="x', 'B="'), ("export A='", "'")],
+)
+def test_secrets_inside_of_a_quoted_value_are_not_made_twice(
+    path: Path, above: str, below: str
+) -> None:
+    """wrangler reads one long value there: the start ends, and the sentence names the lines."""
+    make_dev_vars(path, dice)
+    path.write_text(f"\n{above}\n{path.read_text()}{below}\n")
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigError) as refused:
+        make_dev_vars(path, os.urandom)
+
+    said = str(refused.value)
+    number = before.decode().split("\n").index(next(_lines_of("SIGNING_KEYS", before))) + 1
+    assert said.startswith(f"{path}: SIGNING_KEYS on line {number} is not read")
+    assert "opens on line 2" in said
+    assert "dev-" not in said
+    assert path.read_bytes() == before
+
+
+def _lines_of(name: str, data: bytes) -> Iterator[str]:
+    return (line for line in data.decode().split("\n") if line.startswith(f"{name}="))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["SESSION_KEY=abc\nSESSION_KEY=\n", "SESSION_KEY=#abc\n", "SESSION_KEY:abc\n"],
+)
+def test_a_secret_that_is_there_and_does_not_count_is_named(path: Path, lines: str) -> None:
+    """Taken back further down, taken for a remark, without the blank after its colon."""
+    path.write_text("MINE=1\n" + lines)
+
+    with pytest.raises(ConfigError, match="SESSION_KEY on line 2 is not read"):
+        make_dev_vars(path, dice)
+
+
+def test_an_empty_secret_is_none(path: Path) -> None:
+    """`SESSION_KEY=` and `SESSION_KEY=''` are filled by a line of their own."""
+    path.write_text("SESSION_KEY=\nCURSOR_KEY=''\n# PSEUDONYM_KEY=old\n")
+
+    assert make_dev_vars(path, dice)
+    assert set(read_dev_vars(path)) == SECRETS
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_another_encoding_is_named(path: Path, encoding: str) -> None:
+    """As PowerShell's `>` writes it: nothing is added to what cannot be read."""
+    make_dev_vars(path, dice)
+    path.write_text(path.read_text(), encoding=encoding)
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        make_dev_vars(path, os.urandom)
+    assert path.read_bytes() == before
+
+
+def test_bytes_that_are_no_text_stay(path: Path) -> None:
+    """A remark in cp1252 is as it was, beside the secrets that were added."""
+    path.write_bytes(b"# gr\xfc\xdfe\n")
+
+    assert make_dev_vars(path, dice)
+    assert path.read_bytes().startswith(b"# gr\xfc\xdfe\n")
+
+
+def test_lost_secrets_of_stored_data_are_not_made_anew(path: Path) -> None:
+    """Without the file, or with none of them in it; a new one beside the others is made."""
+    for text in (None, "", "MINE=1\n"):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(ConfigError, match="holds no secrets"):
+            make_dev_vars(path, dice, has_data=True)
+    path.write_text(f"SESSION_KEY={'A' * 43}\n")
+
+    assert make_dev_vars(path, dice, has_data=True)
+    assert set(read_dev_vars(path)) == SECRETS

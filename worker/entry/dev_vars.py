@@ -3,6 +3,9 @@
 
 The file is made on the first start with random development secrets, readable by its owner only,
 and is never committed. Development secrets carry a mark that a production start refuses.
+
+A secret that exists is never made a second time: whoever signed in would be out, and every mailbox
+would get another account. Where one should be and cannot be read, the start ends with a sentence.
 """
 
 import contextlib
@@ -13,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worker.codec import b64url
-from worker.entry.config import Config
+from worker.entry.config import Config, ConfigError
+from worker.entry.dotenv import assignments, parse, unix_lines
 from worker.entry.private_file import write_private
 from worker.setting_kinds import DEVELOPMENT_MARK, Setting
 from worker.settings import SETTINGS
@@ -22,15 +26,6 @@ DEV_VARS = ".dev.vars"
 _HEAD = (
     "# Development secrets, made by `edgekeep dev`. Stay on this machine; never commit them.\n"
     "# A production start refuses every value that begins with dev-.\n"
-)
-# One assignment as wrangler's dotenv reads it: quoted values may span lines, an unquoted one ends
-# at # or at the end of its line. Lines that are none are passed over, as there.
-_ASSIGNMENT = re.compile(
-    r"""
-    ^[ \t]*(?:export[ \t]+)?([A-Za-z0-9_.-]+)[ \t]*=[ \t]*
-    (?:'((?:\\'|[^'])*)'|"((?:\\"|[^"])*)"|`((?:\\`|[^`])*)`|([^\#\r\n]*))
-    """,
-    re.MULTILINE | re.VERBOSE | re.ASCII,
 )
 
 
@@ -50,41 +45,50 @@ def dev_vars_path(config: Config, state: Path) -> Path:
 def read_dev_vars(path: Path) -> dict[str, str]:
     """Return the values of the file at *path*; none when it does not exist. Raises OSError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return parse(path.read_bytes().decode("utf-8", "replace"))
     except FileNotFoundError:
         return {}
-    values = {}
-    for name, single, double, backtick, bare in _ASSIGNMENT.findall(text):
-        # dotenv: only double quotes know \n and \r.
-        double = double.replace("\\n", "\n").replace("\\r", "\r")
-        values[name] = single or double or backtick or bare.strip()
-    return values
 
 
-def make_dev_vars(path: Path, random_bytes: Callable[[int], bytes]) -> bool:
+def make_dev_vars(
+    path: Path, random_bytes: Callable[[int], bytes], *, has_data: bool = False
+) -> bool:
     """
     Give the file at *path* a random development secret for each secret setting it lacks.
 
     What stands in it stays. The file appears whole or not at all, readable by its owner only.
-    Returns whether something was written. Raises OSError.
+    *has_data*: something is stored that was written under secrets. Returns whether something was
+    written. Raises OSError; `ConfigError` when a secret is there and cannot be read, or is gone.
     """
     path = path.resolve()
-    if _add_missing(path, random_bytes, path.exists()):
+    if _add_missing(path, random_bytes, path.exists(), has_data):
         return True
     if path.exists() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return False
 
 
-def _add_missing(path: Path, random_bytes: Callable[[int], bytes], exists: bool) -> bool:
+def _add_missing(
+    path: Path, random_bytes: Callable[[int], bytes], exists: bool, has_data: bool
+) -> bool:
     present = read_dev_vars(path)
-    missing = [row for row in SETTINGS if row.secret and not present.get(row.name)]
+    secrets = [row for row in SETTINGS if row.secret]
+    missing = [row for row in secrets if not present.get(row.name)]
     if not missing:
         return False
-    text = path.read_text(encoding="utf-8") if exists else _HEAD
+    if len(missing) == len(secrets) and has_data:
+        raise ConfigError(
+            f"{path} holds no secrets, and what is stored was written under some. Put them back: "
+            "with new ones every session ends and every mailbox gets a second account. To begin "
+            "anew, remove what is stored: edgekeep dev --reset"
+        )
+    text = _text(path) if exists else _HEAD
+    _refuse_unread(path, text, [row.name for row in missing])
     if not text.endswith("\n"):
         text += "\n"
-    text += "".join(f"{row.name}={_secret(row, random_bytes)}\n" for row in missing)
+    made = {row.name: _secret(row, random_bytes) for row in missing}
+    text += "".join(f"{name}={value}\n" for name, value in made.items())
+    _check_change(path, text, {**present, **made})
     # It may be the state itself, which nobody else may look into.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{random_bytes(6).hex()}")
@@ -96,10 +100,52 @@ def _add_missing(path: Path, random_bytes: Callable[[int], bytes], exists: bool)
             # A second first start at the same moment must not swap the keys of this one.
             path.hardlink_to(draft)
     except FileExistsError:
-        return _add_missing(path, random_bytes, True)
+        return _add_missing(path, random_bytes, True, has_data)
     finally:
         draft.unlink(missing_ok=True)
     return True
+
+
+def _text(path: Path) -> str:
+    """Return the text of the file at *path*, bytes that are not UTF-8 kept; raises OSError."""
+    data = path.read_bytes()
+    if b"\0" in data:
+        raise ConfigError(f"{path} is not UTF-8 (UTF-16, perhaps). Save it as UTF-8.")
+    return unix_lines(data.decode("utf-8", "surrogateescape"))
+
+
+def _refuse_unread(path: Path, text: str, names: list[str]) -> None:
+    """Raise `ConfigError` for a line that gives one of *names* a value which does not count."""
+    line = re.compile(rf"^[ \t]*(?:export[ \t]+)?({'|'.join(names)})[ \t]*[=:]([^\n]*)", re.M)
+    found = next((one for one in line.finditer(text) if one[2].strip(" \t'\"`")), None)
+    if found is None:
+        return
+    name, number = found[1], _line(text, found.start(1))
+    around = next((one for one in assignments(text) if one.begin < found.start(1) < one.end), None)
+    if around is not None:
+        reason = (
+            f"it lies between the quotes that {around.name} opens on line "
+            f"{_line(text, around.begin)}. End that value on its own line"
+        )
+    else:
+        reason = "it is a remark, or stands there again without a value. Mend the line"
+    raise ConfigError(
+        f"{path}: {name} on line {number} is not read, by wrangler neither: {reason}, or remove "
+        f"line {number} to have a new {name} made. Nothing was changed."
+    )
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _check_change(path: Path, text: str, expected: dict[str, str]) -> None:
+    """Raise `ConfigError` unless *text*, about to be written, says what is *expected*."""
+    said = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if parse(said) != expected:
+        raise ConfigError(
+            f"{path} cannot be added to: a value in it has a quote that is not closed. Mend it."
+        )
 
 
 @contextlib.contextmanager
@@ -118,24 +164,26 @@ def set_dev_var(path: Path, name: str, value: str) -> None:
     Write NAME=*value* into the file at *path* in the place of what stood there; the rest stays.
 
     The file is replaced whole and is readable by its owner only. *value* has no quotes, blanks or
-    line breaks. Raises OSError.
+    line breaks. Raises OSError, `ConfigError`.
     """
     path = path.resolve()
-    text = path.read_text(encoding="utf-8-sig")
+    text = _text(path)
     line = f"{name}={value}"
-    pieces, end, written = [], 0, False
-    for found in _ASSIGNMENT.finditer(text):
-        if found[1] != name:
+    pieces, end = [], 0
+    for found in assignments(text):
+        if found.name != name:
             continue
         # A name may stand there again; the last one counts, so all of them are the new one.
-        pieces += [text[end : found.start()], line]
-        end, written = found.end(), True
+        pieces += [text[end : found.begin], line]
+        end = found.end
         if text[end : end + 1] == "#":
             pieces.append(" ")
-    if not written:
+    if not pieces:
         pieces = [text, "" if text.endswith("\n") or not text else "\n", line, "\n"]
         end = len(text)
-    write_private(path, "".join([*pieces, text[end:]]).encode())
+    changed = "".join([*pieces, text[end:]])
+    _check_change(path, changed, {**read_dev_vars(path), name: value})
+    write_private(path, changed.encode("utf-8", "surrogateescape"))
 
 
 def gather_variables(config: Config, dev_vars: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -160,7 +208,7 @@ def _secret(row: Setting, random_bytes: Callable[[int], bytes]) -> str:
 
 def _write(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
