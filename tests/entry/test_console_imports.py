@@ -16,7 +16,7 @@ from tests.support.console_visit import PROBES, Visitor, assert_tame, visit, wor
 from tests.support.profiles import line, ndjson, profile
 from tests.support.running_host import Answer, RunningHost
 from tests.support.waiting import until
-from worker.profiles import report as reports
+from worker.profiles import import_room
 from worker.web import Headers, Request
 
 BOUNDARY = "----edgekeep-test"
@@ -150,7 +150,7 @@ async def test_a_watcher_that_comes_at_the_last_moment_harms_nobody(
     host: RunningHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It hears the report that is just being kept, and the import ends well."""
-    keep_report = reports.keep_report
+    keep_report = import_room.keep_report
     watchers = []
 
     async def watch() -> None:
@@ -164,7 +164,7 @@ async def test_a_watcher_that_comes_at_the_last_moment_harms_nobody(
         await asyncio.get_running_loop().create_task(watch(), context=contextvars.Context())
         await keep_report(env, made)
 
-    monkeypatch.setattr(reports, "keep_report", with_a_late_watcher)
+    monkeypatch.setattr(import_room, "keep_report", with_a_late_watcher)
 
     answer = await send(await visit(host, "/imports"), lines(["usr_aaaaaa"]), id=ID)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.profiles import profile, profile_v2
 from tests.support.spellings import TRICKS, spellings
 from worker.entry.host_tools import HostTools
-from worker.profiles.judge import Judge
+from worker.profiles.import_run import Judge
 from worker.profiles.model import keeps_its_text, public_view, upgrade
 from worker.profiles.store import Row
 from worker.schema_check import PortableCheck

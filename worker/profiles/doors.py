@@ -21,8 +21,8 @@ from worker.identity.caller import Caller
 from worker.limits import LIST_DEFAULT, LIST_MAX
 from worker.profiles.key_claim import replay
 from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade
-from worker.profiles.report import Plan, read_report
-from worker.profiles.store import ProfileStore, open_store
+from worker.profiles.report import Plan
+from worker.profiles.store import ProfileStore, open_store, read_report
 from worker.web import JSON, Request, Response
 
 READ = "profiles:read"

@@ -7,8 +7,7 @@ from durable.contract import ObjectResetError, ObjectStub
 from worker import idempotency
 from worker.data_holders import Exported, Owned
 from worker.env import Env
-from worker.profiles import report as reports
-from worker.profiles.store import KV_PREFIX
+from worker.profiles.store import KV_PREFIX, REPORT_PREFIX, read_report
 
 _PSEUDONYMS = "Personas without a person: nothing leads from them to an account."
 
@@ -19,7 +18,7 @@ class ImportHolder:
     owns = (
         Owned("actor", "ImportRoom"),
         Owned("actor", "IdempotencyBox"),
-        Owned("kv", f"IMPORT_REPORT_KV/{reports.PREFIX}"),
+        Owned("kv", f"IMPORT_REPORT_KV/{REPORT_PREFIX}"),
         Owned("kv", f"IDEMPOTENCY_KV/{idempotency.PREFIX}"),
         Owned("kv", f"PROFILES_KV/{KV_PREFIX}", "", "kept", _PSEUDONYMS),
         Owned("table", "profiles", "", "kept", _PSEUDONYMS),
@@ -28,7 +27,7 @@ class ImportHolder:
     async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
         """Yield the report of every import that is still known."""
         async for run in _runs(_box(env, account_id)):
-            report = await reports.read_report(env, run["run"])
+            report = await read_report(env, run["run"])
             if report is None:
                 report = await env.import_room.get_by_name(run["run"]).call("report")
             if report is not None:
@@ -39,7 +38,7 @@ class ImportHolder:
         box = _box(env, account_id)
         async for run in _runs(box):
             await _end(env, run["run"])
-            await env.import_report_kv.delete(reports.PREFIX + run["run"])
+            await env.import_report_kv.delete(REPORT_PREFIX + run["run"])
             if run["key"] is not None:
                 await env.idempotency_kv.delete(idempotency.PREFIX + run["key"])
         await box.call("erase")

@@ -21,7 +21,7 @@ from worker.profiles.errors import ImportIdTaken
 from worker.profiles.import_run import ImportRun
 from worker.profiles.key_claim import claim_key, give_back, keep_answer
 from worker.profiles.report import Plan, Tally
-from worker.profiles.store import Row, Seen, Staging, open_store
+from worker.profiles.store import Row, Seen, Staging, keep_report, open_store
 from worker.web import Request, Response, refusal
 
 # How often the room looks after itself, and how long it stays after the end, in milliseconds.
@@ -243,7 +243,7 @@ class ImportRoom(DurableObject):
     async def _keep(self, made: dict[str, Any]) -> None:
         """Write the report to KV; when that fails, the alarm tries again before the room leaves."""
         try:
-            await reports.keep_report(self.env, made)
+            await keep_report(self.env, made)
         except (KVError, OSError) as error:
             self.env.log.error("report_not_kept", error)
             await self.ctx.storage.set_alarm(self.env.now_ms() + _WATCH_MS)

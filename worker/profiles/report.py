@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.codec import canonical_json, iso_time
-from worker.env import Env
+from worker.codec import iso_time
 from worker.limits import ERRORS_IN_ANSWER, ERRORS_PER_LINE
 from worker.profiles.errors import NothingImported
 from worker.schema_check import Violation
@@ -13,9 +12,6 @@ from worker.wire.problem_document import PROBLEM_JSON, document
 
 # Errors kept in a report: an actor's values end at 2 MB, and one error takes up to 250 bytes.
 ERRORS_IN_REPORT = 5_000
-
-# Of the keys in IMPORT_REPORT_KV.
-PREFIX = "report:"
 
 # What a report can say of an import.
 RUNNING = "running"  # lines are being read
@@ -157,18 +153,3 @@ def status_of(plan: Plan, tally: Tally) -> int:
     if tally.lines_valid == 0 or (plan.atomic and tally.lines_invalid):
         return 422
     return 207 if tally.lines_invalid else 200
-
-
-async def keep_report(env: Env, report: dict[str, Any]) -> None:
-    """Write the final report to IMPORT_REPORT_KV, where it ends after IMPORT_REPORT_DAYS."""
-    await env.import_report_kv.put(
-        PREFIX + report["import_id"],
-        canonical_json(report),
-        expiration_ttl=env.settings.import_report_days * 86_400,
-    )
-
-
-async def read_report(env: Env, import_id: str) -> dict[str, Any] | None:
-    """Return the kept report, or None while the import runs or when there never was one."""
-    report: dict[str, Any] | None = await env.import_report_kv.get(PREFIX + import_id, "json")
-    return report

@@ -9,14 +9,16 @@ D1: table `profiles`, one row each (migration 0001).
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from d1_schema.contract import D1Database
 from durable.contract import ObjectStorage
 from kv.contract import KVNamespace, KVPut
+from worker.codec import canonical_json
 from worker.env import Env
 
 KV_PREFIX = "profile:"
+REPORT_PREFIX = "report:"
 _BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
 
@@ -178,6 +180,26 @@ class D1ProfileStore:
             if not rows:
                 return
             after = rows[-1][0]
+
+
+# -- the report of an import, when it is final ---------------------------------------------------
+
+
+async def keep_report(env: Env, report: dict[str, Any]) -> None:
+    """Write the final report to IMPORT_REPORT_KV, where it ends after IMPORT_REPORT_DAYS."""
+    await env.import_report_kv.put(
+        REPORT_PREFIX + report["import_id"],
+        canonical_json(report),
+        expiration_ttl=env.settings.import_report_days * 86_400,
+    )
+
+
+async def read_report(env: Env, import_id: str) -> dict[str, Any] | None:
+    """Return the kept report, or None while the import runs or when there never was one."""
+    report: dict[str, Any] | None = await env.import_report_kv.get(
+        REPORT_PREFIX + import_id, "json"
+    )
+    return report
 
 
 # -- the room of one import: in the actor's SQL storage, so that memory stays flat ----------------

@@ -14,7 +14,7 @@ from d1_schema.migrate import migration_names
 from d1_schema.sqlite.engine import Connection, Error, rows_of
 from worker.entry.config import D1Binding
 from worker.entry.console import positions, sql_look
-from worker.entry.console.sql_look import Outcome, SqlRefusedError
+from worker.entry.console.sql_look import SqlAnswer, SqlRefusedError
 from worker.entry.console.table_reader import (
     BadPositionError,
     quoted,
@@ -142,7 +142,7 @@ async def run_sql(console: "Console", request: web.Request) -> web.StreamRespons
     return _box(console, request, row, sql, done, wrote=writes)
 
 
-async def _run_writing(console: "Console", row: D1Binding, sql: str) -> list[Outcome]:
+async def _run_writing(console: "Console", row: D1Binding, sql: str) -> list[SqlAnswer]:
     """Run *sql* through the contract, as a Worker would: one batch, all of it or nothing."""
     db = _database(console, row)
     if db is None:
@@ -157,7 +157,7 @@ def _box(
     request: web.Request,
     row: D1Binding,
     sql: str,
-    outcomes: list[Outcome] | None = None,
+    outcomes: list[SqlAnswer] | None = None,
     failure: str = "",
     hint: str = "",
     *,

@@ -57,7 +57,7 @@ _ASKING_BARE: Final = frozenset({"data_version", "page_size", "foreign_keys"})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SqlAnswer:
     """What one statement gave; *notes* say what is not shown, and what it did."""
 
     sql: str
@@ -74,7 +74,7 @@ class SqlRefusedError(D1Error):
     `hint` says more to a developer, or is "".
     """
 
-    def __init__(self, message: str, done: list[Outcome], hint: str = "") -> None:
+    def __init__(self, message: str, done: list[SqlAnswer], hint: str = "") -> None:
         super().__init__(message)
         self.done = done
         self.hint = hint
@@ -182,10 +182,10 @@ def statements_of(sql: str) -> list[str]:
     return [piece.text for piece in found]
 
 
-async def run_reading(path: Path, sql: str) -> list[Outcome]:
+async def run_reading(path: Path, sql: str) -> list[SqlAnswer]:
     """Run the statements of *sql* one after the other; raises `SqlRefusedError`."""
     texts = statements_of(sql)
-    done: list[Outcome] = []
+    done: list[SqlAnswer] = []
 
     def work(connection: Connection, authority: ReadingAuthority) -> None:
         for text in texts:
@@ -198,7 +198,7 @@ async def run_reading(path: Path, sql: str) -> list[Outcome]:
     return done
 
 
-def _run(connection: Connection, text: str) -> Outcome:
+def _run(connection: Connection, text: str) -> SqlAnswer:
     start = time.perf_counter()
     columns, found = query(connection, text)
     rows: list[list[Cell]] = []
@@ -213,10 +213,10 @@ def _run(connection: Connection, text: str) -> Outcome:
     milliseconds = (time.perf_counter() - start) * 1000
     found.close()
     notes = [f"The first {len(rows):,} rows; there are more."] if is_cut else []
-    return Outcome(text, columns, rows, milliseconds, notes)
+    return SqlAnswer(text, columns, rows, milliseconds, notes)
 
 
-def _refused(error: Error, authority: ReadingAuthority, done: list[Outcome]) -> SqlRefusedError:
+def _refused(error: Error, authority: ReadingAuthority, done: list[SqlAnswer]) -> SqlRefusedError:
     if isinstance(error, apsw.InterruptError):
         return SqlRefusedError(
             f"D1_ERROR: {describe(error)}", done, f"It was stopped after {SECONDS:g} seconds."
@@ -227,7 +227,7 @@ def _refused(error: Error, authority: ReadingAuthority, done: list[Outcome]) -> 
     return SqlRefusedError(f"D1_ERROR: {describe(error, authority)}", done, hint)
 
 
-def outcome_of(sql: str, answer: D1Rows) -> Outcome:
+def outcome_of(sql: str, answer: D1Rows) -> SqlAnswer:
     """Return what D1 answered to a statement that may have written."""
     rows = [[cell(value) for value in row] for row in answer.rows[:ROWS_SHOWN]]
     meta = answer.meta
@@ -237,4 +237,4 @@ def outcome_of(sql: str, answer: D1Rows) -> Outcome:
     ]
     if len(answer.rows) > ROWS_SHOWN:
         notes.append(f"The first {ROWS_SHOWN} rows of {len(answer.rows):,}.")
-    return Outcome(sql, list(answer.columns), rows, meta.duration, notes)
+    return SqlAnswer(sql, list(answer.columns), rows, meta.duration, notes)

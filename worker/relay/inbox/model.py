@@ -5,7 +5,7 @@ relay.proto describes each; here they have no encoding. Ids are 16 bytes, times 
 the epoch. The inbox knows these and no encoding, the encodings know these and no inbox.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.limits import KIB, MIB
 
@@ -76,6 +76,16 @@ class Ping(NamedTuple):
 
 
 Action = Send | ListInbox | Fetch | Subscribe | Unsubscribe | Ack | Ping
+# By the names that relay.proto and JSON give them, as `EVENTS`.
+ACTIONS: Final[dict[str, type[Action]]] = {
+    "send": Send,
+    "list": ListInbox,
+    "fetch": Fetch,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "ack": Ack,
+    "ping": Ping,
+}
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -176,3 +186,15 @@ Event = (
     | Pong
     | Acked
 )
+EVENTS: Final[dict[type[Event], str]] = {
+    Sent: "sent",
+    Message: "message",
+    Listing: "listing",
+    Fetched: "fetched",
+    Subscribed: "subscribed",
+    Refused: "error",
+    KeysLow: "keys_low",
+    IdentityChanged: "identity_changed",
+    Pong: "pong",
+    Acked: "acked",
+}

@@ -11,8 +11,8 @@ from worker.identity.usernames import find_account, username_of
 from worker.limiter.counting import refused, spared
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KIB
 from worker.relay.keys.errors import PrekeysExhausted
-from worker.relay.keys.model import Prekey, Upload, check_signatures, parse
-from worker.relay.keys.store import Bundle, KeyStore, purge_taken, untold
+from worker.relay.keys.model import Bundle, Prekey, Upload, check_signatures, parse
+from worker.relay.keys.store import KeyStore, purge_taken, untold
 from worker.web import Request, Response
 
 # Keys of one call: a hundred Kyber prekeys are 220 KiB of base64.

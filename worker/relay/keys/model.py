@@ -1,5 +1,5 @@
 """
-Prekeys as clients send them: judged here, so that the store holds only keys that fit.
+Prekeys as values, and as clients send them: judged here, so that the store holds what fits.
 
 Names follow the seed's clients (identity_key, registration_id, signed_pre_key, one_time_pre_keys);
 PQXDH adds kyber_pre_keys and last_resort_kyber_pre_key. Keys are libsignal's serialisations: a type
@@ -69,6 +69,40 @@ class Upload:
         ]
         if missing:
             raise BadRequest("A new identity needs all of these.", errors=missing)
+
+
+@dataclass(frozen=True, slots=True)
+class LastingKeys:
+    """
+    The lasting part of somebody's keys; times in milliseconds since the epoch.
+
+    *changed_at*: when the identity key changed, as long as the inbox has not been told.
+    """
+
+    key: str
+    registration_id: int
+    signed: Prekey
+    last_resort: Prekey | None
+    updated_at: int
+    changed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a fetch gives; *left* one-time prekeys of Curve25519 stay behind."""
+
+    identity: LastingKeys
+    one_time: Prekey | None
+    kyber: Prekey | None
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many one-time prekeys are left."""
+
+    one_time: int
+    kyber: int
 
 
 def parse(body: Any) -> Upload:

@@ -7,12 +7,11 @@ and marked by one statement, so D1 decides between parallel fetches (seed FR-003
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
-from worker.relay.keys.model import Prekey, Upload
+from worker.relay.keys.model import Bundle, Counts, LastingKeys, Prekey, Upload
 
 # How long a prekey that was given out is remembered, so that no repeated upload brings it back.
 TAKEN_PREKEY_SECONDS = 30 * 24 * 3600
@@ -79,40 +78,6 @@ _UNTOLD = "SELECT account_id, changed_at FROM relay_identities WHERE changed_at 
 _PURGE = "DELETE FROM one_time_prekeys WHERE taken_at < ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """
-    The lasting part of somebody's keys; times in milliseconds since the epoch.
-
-    *changed_at*: when the identity key changed, as long as the inbox has not been told.
-    """
-
-    key: str
-    registration_id: int
-    signed: Prekey
-    last_resort: Prekey | None
-    updated_at: int
-    changed_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """What a fetch gives; *left* one-time prekeys of Curve25519 stay behind."""
-
-    identity: Identity
-    one_time: Prekey | None
-    kyber: Prekey | None
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many one-time prekeys are left."""
-
-    one_time: int
-    kyber: int
-
-
 class KeyStore:
     """The keys of one account."""
 
@@ -121,7 +86,7 @@ class KeyStore:
         self._db = env.db
         self._account_id = account_id
 
-    async def identity(self) -> Identity | None:
+    async def identity(self) -> LastingKeys | None:
         """Return the lasting keys, or None before the first upload."""
         row = await self._db.prepare(_IDENTITY).bind(self._account_id).first()
         return None if row is None else _identity(row)
@@ -233,11 +198,11 @@ def _columns(prekey: Prekey | None) -> tuple[Any, ...]:
     return (None, None, None) if prekey is None else (prekey.id, prekey.key, prekey.signature)
 
 
-def _identity(row: Mapping[str, Any]) -> Identity:
+def _identity(row: Mapping[str, Any]) -> LastingKeys:
     last_resort = None
     if row["last_resort_key"] is not None:
         last_resort = _prekey(row, "last_resort_id", "last_resort_key", "last_resort_signature")
-    return Identity(
+    return LastingKeys(
         row["identity_key"],
         row["registration_id"],
         _prekey(row, "signed_id", "signed_key", "signed_signature"),
