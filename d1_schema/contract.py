@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from d1_schema.values import Parameter, Value, is_too_big, to_plain
+from d1_schema.values import Parameter, Value, is_too_big, to_plain, without_surrogates
 
 NO_STATEMENTS: Final = "No SQL statements detected."
 TOO_BIG: Final = "string or blob too big: SQLITE_TOOBIG"
@@ -139,7 +139,10 @@ class D1Statement:
 
         Raises:
             D1Error: the statement failed, or the row has no such column.
+            TypeError: *column* is not a str.
         """
+        if column is not None and not isinstance(column, str):
+            raise TypeError(f"first() takes the name of a column, not {type(column).__name__}")
         found = await self.runner.run_first(self.sql, self.parameters)
         if found is None:
             return None
@@ -180,6 +183,12 @@ class D1Statement:
         return lists
 
 
+def _checked_sql(verb: str, sql: object) -> str:
+    if not isinstance(sql, str):
+        raise TypeError(f"{verb}() takes SQL as str, not {type(sql).__name__}")
+    return sql if sql.isascii() else without_surrogates(sql)
+
+
 def _as_result(rows: D1Rows) -> D1Result:
     columns = rows.columns
     records: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows.rows]
@@ -193,12 +202,12 @@ class D1Runner(ABC):
         """
         Return a statement without parameters. Nothing is sent before it runs.
 
+        A lone surrogate becomes U+FFFD, as in a parameter.
+
         Raises:
             TypeError: *sql* is not a str.
         """
-        if not isinstance(sql, str):
-            raise TypeError(f"prepare() takes SQL as str, not {type(sql).__name__}")
-        return D1Statement(self, sql, ())
+        return D1Statement(self, _checked_sql("prepare", sql), ())
 
     async def batch(self, statements: Iterable[D1Statement]) -> list[D1Result]:
         """
@@ -208,6 +217,8 @@ class D1Runner(ABC):
             D1Error: the first failure, or there are no statements.
             TypeError: an element was not made by `prepare`.
         """
+        if not isinstance(statements, Iterable):
+            raise TypeError(f"batch() takes statements, not {type(statements).__name__}")
         listed = list(statements)
         for statement in listed:
             if not isinstance(statement, D1Statement):
@@ -267,7 +278,9 @@ class D1Database(D1Runner):
 
         Raises:
             D1Error: starts with "D1_EXEC_ERROR: "; nothing was kept.
+            TypeError: *sql* is not a str.
         """
+        sql = _checked_sql("exec", sql)
         lines = [line.strip() for line in sql.split("\n") if line.strip()]
         try:
             if not lines:
@@ -285,12 +298,21 @@ class D1Database(D1Runner):
     async def run_lines(self, lines: Sequence[str]) -> float:
         """Primitive: run every line in one transaction; return milliseconds."""
 
-    @abstractmethod
     def with_session(self, constraint: str | None = None) -> D1Session:
         """
         Open a session: "first-unconstrained" (also None and ""), "first-primary",
         or a bookmark to continue from. An unknown bookmark is accepted.
+
+        Raises:
+            TypeError: *constraint* is neither a str nor None.
         """
+        if constraint is not None and not isinstance(constraint, str):
+            raise TypeError(f"with_session() takes a str, not {type(constraint).__name__}")
+        return self._session(constraint)
+
+    @abstractmethod
+    def _session(self, constraint: str | None) -> D1Session:
+        """Primitive: `with_session`, checked."""
 
     @abstractmethod
     async def close(self) -> None:

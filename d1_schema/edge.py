@@ -76,7 +76,7 @@ class EdgeDatabase(_EdgeRunner, D1Database):
     async def run_lines(self, lines: Sequence[str]) -> float:
         return float((await _call(self._binding, "exec", "\n".join(lines))).duration)
 
-    def with_session(self, constraint: str | None = None) -> D1Session:
+    def _session(self, constraint: str | None) -> D1Session:
         """
         Open a session.
 

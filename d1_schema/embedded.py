@@ -16,7 +16,8 @@ from typing import Final
 from d1_schema.contract import D1Database, D1Error, D1Meta, D1Rows, D1Session
 from d1_schema.local_session import LocalSession
 from d1_schema.plan import Plan
-from d1_schema.sqlite.dialect import describe, install_authorizer, open_connection
+from d1_schema.sqlite.authority import install_authorizer
+from d1_schema.sqlite.dialect import describe, open_connection
 from d1_schema.sqlite.engine import Connection, Error
 from d1_schema.sqlite.file import SqliteFile
 from d1_schema.sqlite.handle import INLINE_STEPS, LANE_STEPS, Handle
@@ -201,7 +202,7 @@ class EmbeddedDatabase(D1Database):
 
     # -- sessions and end -----------------------------------------------------
 
-    def with_session(self, constraint: str | None = None) -> D1Session:
+    def _session(self, constraint: str | None) -> D1Session:
         """See the contract. There are no replicas: every session sees the newest rows."""
         return LocalSession(self, constraint)
 

@@ -47,7 +47,7 @@ class FaultyDatabase(D1Database):
         self._perhaps_refuse()
         return await self._inner.run_lines(lines)
 
-    def with_session(self, constraint: str | None = None) -> D1Session:
+    def _session(self, constraint: str | None) -> D1Session:
         """See the contract. Sessions are spared."""
         return self._inner.with_session(constraint)
 

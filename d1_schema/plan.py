@@ -120,6 +120,9 @@ def _refuse(sql: str, statements: list[StatementText]) -> None:
         raise D1Error(f"D1_ERROR: {NO_STATEMENTS}")
     if not statements or not all(has_statement(s.text) for s in statements):
         raise D1Error("D1_ERROR: SQL code did not contain a statement.")
+    if "\0" in sql:
+        # SQLite stops there, and D1 finds no statement in the rest.
+        raise D1Error("D1_ERROR: SQL code did not contain a statement.")
     for statement in statements:
         if statement.is_too_long:
             raise D1Error(f"D1_ERROR: {TOO_LONG}")

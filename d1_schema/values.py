@@ -33,7 +33,7 @@ def to_plain(value: object) -> Parameter:
         TypeError: the type cannot be bound; the text is D1's, without its prefix.
     """
     if isinstance(value, str):
-        return value if value.isascii() else _without_surrogates(value)
+        return value if value.isascii() else without_surrogates(value)
     if value is None or type(value) is bytes:
         return value
     if isinstance(value, (int, float)):
@@ -50,7 +50,8 @@ def to_plain(value: object) -> Parameter:
     raise TypeError(f"Type '{kind}' not supported for value '{str(value)[:200]}'")
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
+    """Return *text* with U+FFFD in place of each half of a pair that lacks its other half."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -74,19 +75,23 @@ def is_too_big(value: Parameter) -> bool:
 
 def from_plain(value: Value) -> Value:
     """
-    Convert one result as a Python Worker receives it from D1.
+    Convert one result as a Python Worker receives it from D1, through JSON.
 
-    Whole REALs arrive as int, integers beyond 2**53 as float, NaN and the
-    infinities as None. Blobs stay bytes.
+    Whole REALs arrive as int, integers beyond 2**53 as float, the infinities as
+    None (SQLite has no NaN). Blobs stay bytes.
     """
+    number = as_number(value)
+    return None if isinstance(number, float) and math.isinf(number) else number
+
+
+def as_number(value: Value) -> Value:
+    """Return *value* with its number, if it is one, as JavaScript hands it to Python."""
     kind = type(value)
     if kind is str or value is None or kind is bytes:
         return value
     if isinstance(value, int):
         return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else float(value)
     assert isinstance(value, float)
-    if not math.isfinite(value):
-        return None
     if value.is_integer() and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
         return int(value)
     return value

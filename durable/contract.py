@@ -275,7 +275,11 @@ def check_tags(tags: Iterable[str]) -> list[str]:
     """Return *tags* without duplicates. SocketStateError for too many or too long ones."""
     if isinstance(tags, str):
         raise TypeError("tags must be a list of str, not one str")
-    distinct = list(dict.fromkeys(tags))
+    listed = list(tags)
+    for tag in listed:
+        if not isinstance(tag, str):
+            raise TypeError(f"A tag must be a str, not {type(tag).__name__}.")
+    distinct = list(dict.fromkeys(listed))
     if len(distinct) > MAX_TAGS:
         raise SocketStateError(f"a Hibernatable WebSocket cannot have more than {MAX_TAGS} tags")
     for tag in distinct:
@@ -289,6 +293,8 @@ def check_tags(tags: Iterable[str]) -> list[str]:
 def check_auto_response(request: str, response: str) -> tuple[str, str]:
     """Return both texts. ValueError when one is longer than 2048 bytes."""
     for side, text in (("Request", request), ("Response", response)):
+        if not isinstance(text, str):
+            raise TypeError(f"{side} must be a str, not {type(text).__name__}.")
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_AUTO_RESPONSE_BYTES:
             raise ValueError(

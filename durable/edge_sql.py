@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from d1_schema.values import MAX_SAFE_INTEGER, to_plain
 from durable.edge_values import from_cell, sql_errors
 from durable.sql_cursor import HeldCursor
 from durable.storage import SqlCursor, SqlStorage
+from durable.storage_checks import check_binding, check_sql
 from worker import interop
 
 
@@ -33,25 +33,15 @@ class EdgeSql(SqlStorage):
         self._js = js_sql
 
     def exec(self, sql: str, *bindings: Any) -> SqlCursor:
-        values = [to_binding(value) for value in bindings]
+        # None crosses as undefined, which binds as NULL.
+        values = [_crossing(check_binding(value)) for value in bindings]
         with sql_errors():
-            return EdgeCursor(self._js.exec(sql, *values))
+            return EdgeCursor(self._js.exec(check_sql(sql), *values))
 
     @property
     def database_size(self) -> int:
         return int(self._js.databaseSize)
 
 
-def to_binding(value: Any) -> Any:
-    """
-    Return *value* as JavaScript binds it; None crosses as undefined, which binds as NULL.
-
-    Raises:
-        TypeError: a type that cannot be bound, or an int beyond 2**53 (a BigInt over there).
-    """
-    if isinstance(value, bool):
-        return value  # binds as the text 'true' or 'false'
-    if isinstance(value, int) and not -MAX_SAFE_INTEGER < value < MAX_SAFE_INTEGER:
-        raise TypeError("Cannot convert a BigInt value to a number")
-    plain = to_plain(value)
-    return interop.buffer(plain) if isinstance(plain, bytes) else plain
+def _crossing(value: Any) -> Any:
+    return interop.buffer(value) if isinstance(value, bytes) else value

@@ -7,10 +7,12 @@ from typing import Any, Final
 from d1_schema.sqlite import dialect
 from d1_schema.sqlite.engine import Error, query, rows_of
 from d1_schema.sqlite.text import TOO_LONG, StatementText, has_statement, parse_statements
+from d1_schema.values import MAX_SAFE_INTEGER, as_number
 from durable.errors import ObjectResetError, SqlError
 from durable.object_file import MARK
 from durable.sql_cursor import HeldCursor
 from durable.storage import SqlCursor, SqlStorage
+from durable.storage_checks import check_binding, check_sql
 from durable.writes import LOST, Writes
 
 _WRONG_COUNT: Final = "Wrong number of parameter bindings for SQL query."
@@ -29,8 +31,8 @@ class LocalSql(SqlStorage):
         self._writes = writes
 
     def exec(self, sql: str, *bindings: Any) -> SqlCursor:
-        values = [to_binding(value) for value in bindings]
-        statements = _checked(sql, len(values))
+        values = [check_binding(value) for value in bindings]
+        statements = _checked(check_sql(sql), len(values))
         cursor: SqlCursor = HeldCursor([], [], 0, 0)
         for statement in statements:
             is_last = statement is statements[-1]
@@ -41,7 +43,7 @@ class LocalSql(SqlStorage):
         given = list(rows)
         if not given:
             return
-        [statement, *others] = _checked(sql, len(given[0]))
+        [statement, *others] = _checked(check_sql(sql), len(given[0]))
         if others or not statement.writes:
             raise SqlError("exec_many takes one statement that writes.")
         if any(len(row) != statement.parameter_count for row in given):
@@ -83,7 +85,7 @@ class LocalSql(SqlStorage):
         authority.is_lifted = False
         try:
             columns, found = query(connection, statement.text, values)
-            rows = [[dialect.from_sqlite(v) for v in row] for row in found]
+            rows = [[as_number(v) for v in row] for row in found]
         except Error as error:
             raise SqlError(dialect.describe(error, authority)) from None
         finally:
@@ -97,27 +99,13 @@ class LocalSql(SqlStorage):
         return HeldCursor(columns, rows, rows_read, connection.total_changes() - before)
 
 
-def to_binding(value: Any) -> Any:
-    """
-    Convert one binding as a Durable Object does: like D1, but a bool becomes its text.
-
-    Raises:
-        TypeError: a type that has no place in SQLite, or an int beyond 2**53.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) and not -(2**53) < value < 2**53:
-        raise TypeError("Cannot convert a BigInt value to a number")
-    return dialect.to_sqlite(value)
-
-
 def _bound_column(column: tuple[Any, ...]) -> Sequence[Any]:
     kinds = set(map(type, column))
     if kinds == {bytes} or (kinds == {str} and all(map(str.isascii, column))):
         return column
-    if kinds == {int} and min(column) > -(2**53) and max(column) < 2**53:
+    if kinds == {int} and min(column) > -(MAX_SAFE_INTEGER) and max(column) < MAX_SAFE_INTEGER:
         return list(map(float, column))
-    return list(map(to_binding, column))
+    return list(map(check_binding, column))
 
 
 def _checked(sql: str, count: int) -> Sequence[StatementText]:
@@ -125,7 +113,7 @@ def _checked(sql: str, count: int) -> Sequence[StatementText]:
         # Prepared statements are kept by their text: ours must stay out of reach.
         raise SqlError("not authorized: SQLITE_AUTH")
     statements = _parse(sql)
-    if not statements or not all(has_statement(s.text) for s in statements):
+    if "\0" in sql or not statements or not all(has_statement(s.text) for s in statements):
         raise SqlError("SQL code did not contain a statement.")
     if any(s.is_too_long for s in statements):
         raise SqlError(TOO_LONG)

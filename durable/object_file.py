@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from d1_schema.sqlite import dialect
+from d1_schema.sqlite.authority import Authority, install_authorizer
 from d1_schema.sqlite.engine import Connection, Error, connect, rows_of
 
 MARK: Final = "/*edgekeep's own*/"
@@ -151,7 +152,7 @@ class ObjectFile:
         self.exists = _is_whole(path)
         """False until the first write: reads of such an object need no file."""
         self._is_relaxed = False
-        self.authority: dialect.Authority | None = None
+        self.authority: Authority | None = None
 
     @property
     def in_transaction(self) -> bool:
@@ -198,7 +199,7 @@ class ObjectFile:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             dialect.limit(connection, longest_row=_ROW_BYTES)
-            authority = dialect.install_authorizer(connection)
+            authority = install_authorizer(connection)
         except BaseException:
             connection.close()
             raise

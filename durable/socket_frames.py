@@ -42,8 +42,12 @@ Message = str | bytes
 
 def check_close(code: int | None, reason: str) -> None:
     """Refuse what cannot go into a close frame."""
+    if code is not None and type(code) is not int:
+        raise TypeError(f"A close code must be an int, not {type(code).__name__}.")
     if code is not None and (not 1000 <= code <= 4999 or code in _NEVER_SENT):
         raise InvalidAccessError(f"Invalid WebSocket close code: {code}.")
+    if not isinstance(reason, str):
+        raise TypeError(f"A close reason must be a str, not {type(reason).__name__}.")
     size = len(reason.encode("utf-8", "replace"))
     if size > MAX_REASON_BYTES:
         raise ValueError(f"A close reason has at most {MAX_REASON_BYTES} bytes, not {size}.")

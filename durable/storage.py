@@ -14,6 +14,7 @@ from durable.storage_checks import MISSING as MISSING
 from durable.storage_checks import Range as Range
 from durable.storage_checks import check_alarm as check_alarm
 from durable.storage_checks import check_key as check_key
+from durable.storage_checks import check_keys as check_keys
 from durable.storage_checks import check_range as check_range
 from durable.storage_checks import entries_of as entries_of
 
@@ -32,7 +33,7 @@ class StorageOperations(ABC):
         """Return the value or None; for several keys a dict of those found, in key order."""
         if isinstance(keys, str):
             return await self._get_one("get", check_key(keys))
-        wanted = sorted({check_key(k) for k in keys}, key=str.encode)
+        wanted = sorted(set(check_keys(keys)), key=str.encode)
         return await self._get_many("get", wanted)
 
     @overload
@@ -57,7 +58,7 @@ class StorageOperations(ABC):
         """Remove values; return whether there was one, or how many there were."""
         if isinstance(keys, str):
             return await self._delete("delete", [check_key(keys)]) > 0
-        return await self._delete("delete", [check_key(k) for k in keys])
+        return await self._delete("delete", check_keys(keys))
 
     async def list(
         self,

@@ -7,7 +7,9 @@ Texts are Cloudflare's own (facts/bindings.md A2 to A8, measured).
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
 MAX_KEY_BYTES: Final = 512
@@ -51,7 +53,7 @@ class KVUnavailable(KVError):  # noqa: N818 - a state of the store, as KVError i
         return KVUnavailable, (self.operation, self.text)
 
 
-def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:
+def check_key(key: object, operation: str, *, is_prefix: bool = False) -> None:
     """
     Raise unless *key* may name an entry (or, as a prefix, begin a name).
 
@@ -77,36 +79,51 @@ def check_key(key: str, operation: str, *, is_prefix: bool = False) -> None:
         raise KVError(operation, 414, text)
 
 
-def check_bulk(keys: Sequence[str], type: str) -> None:
-    """Raise KVError unless *keys*, without doubles, may be read together as *type*."""
+def check_bulk(keys: object, type: str) -> list[str]:
+    """Return *keys* without doubles; raise KVError unless they may be read together as *type*."""
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+        raise TypeError("get_many() takes several keys; for one there is get().")
     if type not in ("text", "json"):
         _refuse_bulk(f'"{type}" is not a valid type. Use "json" or "text"')
-    if not keys:
-        _refuse_bulk("You must request a minimum of 1 key")
-    if len(keys) > MAX_BULK_KEYS:
-        _refuse_bulk(f"You can request a maximum of {MAX_BULK_KEYS} keys")
-    for key in keys:
+    listed = list(keys)
+    for key in listed:
         if key == "":
             _refuse_bulk("Key names must not be empty")
         check_key(key, "GET_BULK")
+    wanted = list(dict.fromkeys(listed))
+    if not wanted:
+        _refuse_bulk("You must request a minimum of 1 key")
+    if len(wanted) > MAX_BULK_KEYS:
+        _refuse_bulk(f"You can request a maximum of {MAX_BULK_KEYS} keys")
+    return wanted
 
 
 def _refuse_bulk(text: str) -> NoReturn:
     raise KVError("GET_BULK", 400, text)
 
 
-def check_cache_ttl(cache_ttl: int) -> None:
-    """Raise KVError for a *cache_ttl* (seconds) below 30."""
-    if cache_ttl < MIN_CACHE_TTL_SECONDS:
+def check_cache_ttl(cache_ttl: object) -> int:
+    """Return *cache_ttl* in whole seconds; raise KVError below 30."""
+    seconds = _as_int32(cache_ttl, "cache_ttl")
+    if seconds < MIN_CACHE_TTL_SECONDS:
         text = (
-            f"Invalid cache_ttl of {cache_ttl}. Cache TTL must be at least {MIN_CACHE_TTL_SECONDS}."
+            f"Invalid cache_ttl of {seconds}. Cache TTL must be at least {MIN_CACHE_TTL_SECONDS}."
         )
         raise KVError("GET", 400, text)
+    return seconds
 
 
-def check_limit(limit: int | None) -> int:
+def check_cursor(cursor: object) -> str | None:
+    """Return *cursor*, None for none. TypeError unless it is text."""
+    if cursor is not None and not isinstance(cursor, str):
+        raise TypeError(f"A cursor must be a str, not {type(cursor).__name__}.")
+    return cursor or None
+
+
+def check_limit(limit: object) -> int:
     """Return how many keys a page may hold; raise KVError above 1000."""
-    if limit is None or limit <= 0:
+    limit = 0 if limit is None else _as_int32(limit, "limit")
+    if limit <= 0:
         return DEFAULT_LIMIT
     if limit > MAX_LIMIT:
         # "less than" is Cloudflare's wording; 1000 itself is fine.
@@ -161,7 +178,7 @@ def expiry_of(expiration: object, expiration_ttl: object, clock: Callable[[], fl
         KVError: 400, not at least 60 seconds ahead.
     """
     if expiration_ttl is not None:
-        ttl = _as_int32(expiration_ttl)
+        ttl = _as_int32(expiration_ttl, "expiration_ttl")
         if ttl <= 0:
             _refuse_expiry("expiration_ttl", ttl, "Please specify integer greater than 0.")
         if ttl < MIN_TTL_SECONDS:
@@ -170,7 +187,7 @@ def expiry_of(expiration: object, expiration_ttl: object, clock: Callable[[], fl
         return int(clock()) + ttl
     if expiration is None:
         return None
-    at = _as_int32(expiration)
+    at = _as_int32(expiration, "expiration")
     now = int(clock())
     if at <= now:
         rule = (
@@ -188,18 +205,28 @@ def _refuse_expiry(name: str, number: int, rule: str) -> NoReturn:
     raise KVError("PUT", 400, f"Invalid {name} of {number}. {rule}")
 
 
-def _as_int32(value: object) -> int:
-    """Read a number as KV's binding does: truncated, text too, NaN as 0."""
-    if not isinstance(value, (int, float, str)):
-        raise TypeError(f"Expiration must be a number of seconds, not {type(value).__name__}.")
-    number = float(value)
-    if number != number:  # NaN
+# What JavaScript reads as a number: no underscores, no words, other bases without a sign.
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_OTHER_BASE: Final = re.compile(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+")
+
+
+def _as_int32(value: object, name: str) -> int:
+    """Read a number as KV's binding does: truncated, text too, what is none as 0."""
+    if isinstance(value, str):
+        text = value.strip()
+        if _OTHER_BASE.fullmatch(text):
+            value = int(text, 0)
+        else:
+            value = float(text) if _DECIMAL.fullmatch(text) else 0
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}.")
+    if isinstance(value, float) and not math.isfinite(value):
         return 0
-    if not -(2**31) <= number < 2**31:
+    if not -(2**31) <= value < 2**31:
         raise TypeError(
             "Value out of range. Must be between -2147483648 and 2147483647 (inclusive)."
         )
-    return int(number)
+    return int(value)
 
 
 def metadata_text(metadata: Any) -> str | None:
@@ -214,7 +241,7 @@ def metadata_text(metadata: Any) -> str | None:
         return None
     try:
         text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"Metadata must be JSON: {error}") from None
     try:
         length = len(text.encode())

@@ -22,6 +22,7 @@ from kv.checks import (
     KVError,
     check_bulk,
     check_cache_ttl,
+    check_cursor,
     check_key,
     check_limit,
     check_value_length,
@@ -92,7 +93,7 @@ class KVNamespace(ABC):
         """
         check_key(key, "GET")
         if cache_ttl is not None:
-            check_cache_ttl(cache_ttl)
+            cache_ttl = check_cache_ttl(cache_ttl)
         found = await self._read(key, cache_ttl)
         if found is None:
             return None
@@ -106,7 +107,7 @@ class KVNamespace(ABC):
         """Return value and metadata of *key*; for types and errors see `get`."""
         check_key(key, "GET")
         if cache_ttl is not None:
-            check_cache_ttl(cache_ttl)
+            cache_ttl = check_cache_ttl(cache_ttl)
         found = await self._read(key, cache_ttl)
         if found is None:
             return KVValue(None, None)
@@ -130,8 +131,7 @@ class KVNamespace(ABC):
         return await self._get_many(keys, type)
 
     async def _get_many(self, keys: Iterable[str], type: str) -> dict[str, KVValue | None]:
-        wanted = list(dict.fromkeys(keys))
-        check_bulk(wanted, type)
+        wanted = check_bulk(keys, type)
         found = await self._read_many(wanted)
         if sum(len(stored.value) for stored in found.values()) > MAX_BULK_BYTES:
             raise KVError("GET_BULK", 413, "Total size of request exceeds the limit of 25MB")
@@ -166,9 +166,10 @@ class KVNamespace(ABC):
         Raises:
             KVError: 400 (limit above 1000), 414 (prefix longer than 512 bytes).
         """
-        if prefix:
-            check_key(prefix, "GET", is_prefix=True)
-        return await self._scan(prefix or "", cursor or None, check_limit(limit))
+        if prefix is None:
+            prefix = ""
+        check_key(prefix, "GET", is_prefix=True)
+        return await self._scan(prefix, check_cursor(cursor), check_limit(limit))
 
     async def put(
         self,
@@ -294,6 +295,8 @@ async def _chunks(value: bytes) -> AsyncIterator[bytes]:
 async def _collected(stream: AsyncIterable[bytes]) -> bytes:
     collected = bytearray()
     async for chunk in stream:
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise TypeError(f"A stream of KV gives bytes, not {type(chunk).__name__}.")
         collected += chunk
         # Refused as soon as it is too long: an endless stream must not fill memory.
         check_value_length(len(collected))

@@ -33,7 +33,7 @@ PRAGMAS: Final = _names(
 )
 
 FUNCTIONS: Final = _names(
-    """abs changes char coalesce concat concat_ws format glob hex ifnull iif if instr
+    """abs changes char coalesce concat concat_ws format glob hex ifnull iif instr
     last_insert_rowid length like likelihood likely lower ltrim max min nullif octet_length
     printf quote random randomblob replace round rtrim sign substr substring total_changes
     trim typeof unhex unicode unlikely upper zeroblob
@@ -42,11 +42,11 @@ FUNCTIONS: Final = _names(
     nth_value
     date time datetime julianday unixepoch strftime timediff
     current_date current_time current_timestamp
-    acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10
+    acos acosh asin asinh atan atan2 atanh ceil cos cosh degrees exp floor ln log
     log2 mod pi pow power radians sin sinh sqrt tan tanh trunc
-    json jsonb json_array jsonb_array json_array_length json_error_position json_extract
+    json jsonb json_array jsonb_array json_array_length json_extract
     jsonb_extract -> ->> json_insert jsonb_insert json_object jsonb_object json_patch
-    jsonb_patch json_pretty json_quote json_remove jsonb_remove json_replace jsonb_replace
+    jsonb_patch json_quote json_remove jsonb_remove json_replace jsonb_replace
     json_set jsonb_set json_type json_valid json_group_array jsonb_group_array
     json_group_object jsonb_group_object json_each json_tree
     match highlight bm25 snippet rtreecheck"""
@@ -54,16 +54,19 @@ FUNCTIONS: Final = _names(
 
 # In SQLite, but not in D1's list: these answer "not authorized", all others that
 # D1 lacks answer "no such function" because its build does not have them.
-_REFUSED_FUNCTIONS = frozenset(
-    {"sqlite_version", "sqlite_source_id", "sqlite_log", "sqlite_offset", "subtype"}
-    | {"sqlite_compileoption_get", "sqlite_compileoption_used"}
+_REFUSED_FUNCTIONS = _names(
+    """sqlite_version sqlite_source_id sqlite_log subtype sqlite_compileoption_get
+    sqlite_compileoption_used ceiling fts5 fts5_get_locale fts5_insttoken if json_array_insert
+    json_error_position json_pretty jsonb_array_insert log10 rtreedepth sqlite_fail unistr
+    unistr_quote"""
 )
 # ALTER TABLE calls its own internal functions, which user SQL cannot reach;
 # load_extension stays visible because SQLite itself answers "not authorized".
-_INTERNAL_PREFIXES = ("sqlite_rename_", "sqlite_drop_", "sqlite_add_", "sqlite_fail", "load_ext")
+_INTERNAL_PREFIXES = ("sqlite_rename_", "sqlite_drop_", "sqlite_add_", "load_ext")
 
 MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
-_HIDDEN_TABLES = _names("dbstat sqlite_dbpage sqlite_stmt bytecode tables_used fts3tokenize")
+# Tables of modules that D1's build lacks.
+_HIDDEN_TABLES = _names("carray dbstat fts3tokenize")
 
 _TRANSACTION_ACTIONS = frozenset({apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT})
 _REFUSED_ACTIONS = frozenset(
@@ -110,13 +113,16 @@ class Authority:
         return refusal
 
     def __call__(
-        self, action: int, first: str | None, second: str | None, _db: str | None, _by: str | None
+        self, action: int, first: str | None, second: str | None, db: str | None, _by: str | None
     ) -> int:
         """SQLite's question; the meaning of the arguments depends on *action*."""
         if self.is_lifted:
             return apsw.SQLITE_OK
         if action in _TRANSACTION_ACTIONS:
             self.refusal = TRANSACTION_REFUSED
+            return apsw.SQLITE_DENY
+        if db == "temp" and action == apsw.SQLITE_INSERT:
+            # The schema's row of CREATE TABLE, VIEW or TRIGGER temp.x.
             return apsw.SQLITE_DENY
         allowed = self._allows(action, first or "", second or "")
         return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
@@ -127,9 +133,11 @@ class Authority:
         if action == apsw.SQLITE_PRAGMA:
             return first.lower() in PRAGMAS
         if action == apsw.SQLITE_CREATE_VTABLE and second.lower() not in MODULES:
-            self.refusal = f"no such module: {second}"
             return False
-        if action in _REFUSED_ACTIONS or first.lower() in _HIDDEN_TABLES:
+        if first.lower() in _HIDDEN_TABLES:
+            self.refusal = f"no such table: {first}"
+            return False
+        if action in _REFUSED_ACTIONS:
             return False
         return not (_is_reserved(first) or _is_reserved(second))
 

@@ -6,29 +6,15 @@ decided here. D1 and the SQL storage of Durable Objects share it, because at
 Cloudflare they share it too. Source: facts/bindings.md B2 to B7 (measured).
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from d1_schema.sqlite.authority import TRANSACTION_REFUSED, Authority, install_authorizer
+from d1_schema.sqlite.authority import TRANSACTION_REFUSED, Authority
 from d1_schema.sqlite.engine import Connection, Error, connect
-from d1_schema.values import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
-from d1_schema.values import from_plain as from_sqlite
-from d1_schema.values import to_plain as to_sqlite
-
-__all__ = [
-    "LIMITS",
-    "MAX_SAFE_INTEGER",
-    "MAX_VALUE_BYTES",
-    "Authority",
-    "describe",
-    "error_codes",
-    "from_sqlite",
-    "install_authorizer",
-    "open_connection",
-    "to_sqlite",
-]
+from d1_schema.values import MAX_VALUE_BYTES
 
 # A row of one value at the limit also has a header; SQLite counts both.
 _ROW_HEADER_ROOM: Final = 1024
@@ -106,7 +92,7 @@ def describe(error: Error, authority: Authority | None = None) -> str:
     refusal = authority.take_refusal() if authority is not None else None
     offset = getattr(error, "error_offset", -1)
     place = f" at offset {offset}" if offset >= 0 else ""
-    if refusal is not None and "not authorized" in str(error):
+    if refusal is not None and re.search("not authorized|prohibited", str(error)):
         return refusal if refusal == TRANSACTION_REFUSED else f"{refusal}{place}: SQLITE_ERROR"
     plain, extended = error_codes(error)
     return f"{error}{place}: {plain}" + (f" (extended: {extended})" if extended else "")

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from d1_schema.sqlite.dialect import (
-    Authority,
-    describe,
-    install_authorizer,
-    open_connection,
-)
+from d1_schema.sqlite.authority import Authority, install_authorizer
+from d1_schema.sqlite.dialect import describe, open_connection
 from d1_schema.sqlite.engine import Connection, Error
 from d1_schema.sqlite.text import split_statements
 
@@ -65,7 +61,7 @@ def test_a_refusal_speaks_once(guarded: Guarded) -> None:
         ("SELECT sqlite_version()", "not authorized to use function: sqlite_version at offset 7"),
         ("SELECT soundex('a')", "no such function: soundex at offset 7"),
         ("SELECT fts3_tokenizer('simple')", "no such function: fts3_tokenizer at offset 7"),
-        ("CREATE VIRTUAL TABLE f USING fts4(a)", "no such module: fts4"),
+        ("SELECT * FROM dbstat", "no such table: dbstat"),
     ],
 )
 def test_what_d1_does_not_have_is_not_there(guarded: Guarded, sql: str, text: str) -> None:

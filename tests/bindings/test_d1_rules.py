@@ -215,7 +215,7 @@ async def test_a_users_begin_is_refused_however_often(d1: D1Database) -> None:
         "ALTER TABLE t RENAME TO _cf_t",
         "CREATE TABLE _CF_t (a)",
         "CREATE TEMP VIEW v AS SELECT 1",
-        "SELECT * FROM dbstat",
+        "SELECT * FROM pragma_function_list",
         "PRAGMA writable_schema = on",
         "SELECT * FROM pragma_database_list",
     ],

@@ -112,7 +112,7 @@ class RemoteDatabase(D1Database):
     async def run_lines(self, lines: Sequence[str]) -> float:
         return await self._remote("run_lines", list(lines))
 
-    def with_session(self, constraint: str | None = None) -> D1Session:
+    def _session(self, constraint: str | None) -> D1Session:
         """Raise what the adapter raises on this runtime."""
         raise D1Error("D1_ERROR: This runtime has no D1 sessions.")
 

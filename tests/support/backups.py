@@ -140,7 +140,7 @@ class FailingDatabase(D1Database):
         """See the contract."""
         return await self._inner.run_lines(lines)
 
-    def with_session(self, constraint: str | None = None) -> D1Session:
+    def _session(self, constraint: str | None) -> D1Session:
         """See the contract."""
         return self._inner.with_session(constraint)
 

@@ -30,6 +30,8 @@ async def connect(
         heartbeat=_HEARTBEAT_SECONDS,
         max_msg_size=response.max_message_bytes,
         compress=False,
+        # The object answers a close, with the code that the peer gave; aiohttp would with 1000.
+        autoclose=False,
         protocols=() if protocol is None else (protocol,),
     )
     socket.headers.update({**safe, **response.headers})
