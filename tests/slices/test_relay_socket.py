@@ -241,6 +241,17 @@ async def test_a_socket_ends_with_its_session(host: RunningHost, ada: User, bob:
     assert await peer.closed() == 4403
 
 
+@pytest.mark.parametrize("code", [1000, 1001, 4002])
+async def test_a_close_is_answered_with_its_own_code(bob: User, code: int) -> None:
+    """RFC 6455, 5.5.1: the answer to a close frame says what the frame said."""
+    peer = await bob.socket()
+    await peer.subscribe()
+
+    await peer.ws.close(code=code)
+
+    assert peer.ws.close_code == code
+
+
 async def test_too_many_sockets_of_one_account_push_out_the_oldest(bob: User) -> None:
     """The 33rd is welcome, and the first hears why it goes."""
     peers = [await bob.socket() for _ in range(33)]
