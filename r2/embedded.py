@@ -35,10 +35,9 @@ from r2.multipart import VERB as COMPLETE
 from r2.multipart import StoredPart
 from r2.objects import R2Object, R2ObjectBody, R2Objects, R2UploadedPart
 from r2.ranges import R2Range, RangeRequest
-from r2.removal import Removal
+from r2.removal import Removal, SweepReport, sweep
 from r2.streaming import FileSource, Receiver, Run
 from r2.streams import BodySource, BodyStream, IncomingBody, MemorySource
-from r2.sweep import SweepReport, sweep
 from r2.uploads import Uploads
 
 # For files and SQLite. A put keeps one busy while the disk syncs: a few more than cores.

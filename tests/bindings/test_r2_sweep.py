@@ -14,7 +14,7 @@ from r2.bodies import BodyFolder, BodyWriter
 from r2.contract import FixedLengthStream, R2Error
 from r2.embedded import EmbeddedBucket
 from r2.ledger import Ledger
-from r2.sweep import SweepReport
+from r2.removal import SweepReport
 from tests.bindings.r2_adapters import Clock
 from tests.bindings.r2_folder import BIG, files, read, reopen
 

@@ -20,7 +20,7 @@ import pytest
 
 from r2.contract import R2ObjectBody
 from r2.embedded import EmbeddedBucket, open_bucket
-from r2.sweep import SweepReport
+from r2.removal import SweepReport
 
 REPOSITORY = Path(__file__).parents[2]
 WRITERS = 6
