@@ -23,7 +23,6 @@ from durable.alarm_clock import AlarmClock
 from durable.alarm_index import AlarmIndex
 from durable.cell import Cell
 from durable.contract import DurableObject, ObjectId, ObjectNamespace
-from durable.listing import LiveObject, StoredObject, live_objects, stored_objects
 from durable.object_file import OpenFiles
 from durable.socket_frames import Closed
 from durable.timing import Timing
@@ -139,13 +138,15 @@ class Actors:
         """The classes bound here."""
         return list(self._classes)
 
-    def live(self, class_name: str) -> list[LiveObject]:
+    def live(self, class_name: str) -> list[looking.LiveObject]:
         """The objects of a class that are in memory, the one used last first."""
-        return live_objects(self._class(class_name))
+        return looking.live_objects(self._class(class_name))
 
-    def stored(self, class_name: str, *, limit: int = 100, after: str = "") -> list[StoredObject]:
+    def stored(
+        self, class_name: str, *, limit: int = 100, after: str = ""
+    ) -> list[looking.StoredObject]:
         """At most *limit* objects of a class that have a file, by id, those behind *after*."""
-        return stored_objects(self._class(class_name), limit, after)
+        return looking.stored_objects(self._class(class_name), limit, after)
 
     def look(self, class_name: str, digits: str) -> looking.ObjectLook | None:
         """One object from outside, without waking it; errors: `KeyError` and `looking.look`."""

@@ -1,26 +1,28 @@
 """
-Looking at one object from outside, for developers: nothing is woken, changed or locked.
+What a developer may want to see of the local runtime: who lives, who has a file, and what is in it.
 
-A look happens within one turn of the event loop, on the connection that the runtime itself has
-(or would have) to the object's file: a second connection would be kept out by the lock of the
-first, or keep the object out. While it lasts the connection refuses to write, and what takes
-longer than a moment is interrupted. An object that is in the middle of a transaction is seen as
-it sees itself.
+Nothing is woken, changed or locked. A look at one object happens within one turn of the event loop,
+on the connection that the runtime itself has (or would have) to the object's file: a second
+connection would be kept out by the lock of the first, or keep the object out. While it lasts the
+connection refuses to write, and what takes longer than a moment is interrupted. An object that is
+in the middle of a transaction is seen as it sees itself.
 """
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from d1_schema.sqlite.engine import Connection
 from durable.contract import ObjectId
-from durable.listing import LiveObject, live_object
 from durable.local_socket import LocalSocket
 
 if TYPE_CHECKING:
     from durable.actor_class import ActorClass
+    from durable.cell import Cell
     from durable.object_file import ObjectFile
 
 T = TypeVar("T")
@@ -37,6 +39,32 @@ _VALUES: Final = (
 )
 _VALUES_FROM_START: Final = "SELECT key, value FROM _cf_KV ORDER BY key LIMIT ? /*edgekeep's own*/"
 _READ_ONLY: Final = "PRAGMA query_only = {:d} /*edgekeep's own*/"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveObject:
+    """One object in memory."""
+
+    id: ObjectId
+    is_awake: bool
+    """False while it hibernates behind its sockets."""
+    events: int
+    """Events that run or wait."""
+    sockets: int
+    last_used: float
+    """Epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object that has a file."""
+
+    id: ObjectId
+    """With its name, where it was made from one."""
+    size_bytes: int
+    alarm_ms: int | None
+    """When it rings next, in epoch milliseconds."""
+    is_live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +203,38 @@ def _size(actor_class: "ActorClass", digits: str) -> int:
 
 def _socket(ws: LocalSocket) -> SocketLook:
     return SocketLook(list(ws.tags or ()), ws.ready_state, ws.deserialize_attachment())
+
+
+def live_objects(actor_class: "ActorClass") -> list[LiveObject]:
+    """Return the objects in memory, the one used last first."""
+    return [live_object(cell) for cell in reversed(actor_class.cells.values())]
+
+
+def stored_objects(actor_class: "ActorClass", limit: int, after: str) -> list[StoredObject]:
+    """Return at most *limit* objects with a file, by id, those behind *after*."""
+    wanted = (digits for digits in _ids(actor_class, after) if digits > after)
+    return [_stored(actor_class, digits) for digits in islice(wanted, limit)]
+
+
+def live_object(cell: "Cell") -> LiveObject:
+    """Return what there is to tell of an object in memory."""
+    events = 0 if cell.instance is None else len(cell.instance.events)
+    return LiveObject(cell.id, cell.instance is not None, events, cell.socket_count, cell.last_used)
+
+
+def _ids(actor_class: "ActorClass", after: str) -> Iterator[str]:
+    if not actor_class.directory.is_dir():
+        return
+    for folder in sorted(actor_class.directory.iterdir()):
+        if folder.name >= after[:2]:
+            yield from sorted(path.stem for path in folder.glob("*.sqlite"))
+
+
+def _stored(actor_class: "ActorClass", digits: str) -> StoredObject:
+    cell = actor_class.cells.get(digits)
+    if cell is not None:
+        identity, size = cell.id, cell.file.size()
+    else:
+        with contextlib.closing(actor_class.outside_file(digits)) as file:
+            identity, size = ObjectId(digits, file.metadata("name")), file.size()
+    return StoredObject(identity, size, actor_class.alarm_of(digits), cell is not None)
