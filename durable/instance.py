@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from durable.emptying import empty
 from durable.errors import ObjectAbortedError, ObjectResetError, OverloadedError
 from durable.event import Event, Fate, Settle, Start
 from durable.gate import CURRENT_TURN, MAX_WAITING, Gate, Section, Turn, drive
@@ -263,7 +262,7 @@ class Instance:
         """Remove values, tables and alarm."""
         if self.writes.reader() is None:
             return
-        empty(self.writes)
+        self.writes.empty()
         self.alarm_was_set()
 
 
