@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from durable.errors import SocketStateError
 from durable.socket_frames import (
@@ -39,7 +39,6 @@ from durable.socket_frames import (
 from durable.socket_frames import CLOSED as CLOSED
 from durable.socket_frames import OPEN as OPEN
 from durable.socket_frames import Closed as Closed
-from durable.socket_owner import SocketOwner
 from durable.values import decode, encode
 
 _NOBODY = Context()
@@ -50,6 +49,22 @@ def local_pair() -> tuple["LocalSocket", "LocalSocket"]:
     client, server = LocalSocket(), LocalSocket()
     client._peer, server._peer = server, client  # noqa: SLF001  # a pair is made once, here
     return client, server
+
+
+class SocketOwner(Protocol):
+    """Who took a socket over: the object that accepted it."""
+
+    def incoming(self, ws: "LocalSocket", item: Message | Closed) -> None:
+        """Take a message, or the peer's close."""
+
+    def hold(self, action: Callable[[], None]) -> bool:
+        """Do *action* when the object's writes are durable; False when they never will be."""
+
+    def is_behind(self, ws: "LocalSocket") -> bool:
+        """Whether many messages of *ws* wait for the object."""
+
+    async def caught_up(self, ws: "LocalSocket") -> None:
+        """Wait until few messages of *ws* wait for the object."""
 
 
 class LocalSocket:
