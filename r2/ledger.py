@@ -127,6 +127,16 @@ class Ledger:
             finally:
                 connection.execute("PRAGMA synchronous = NORMAL")
 
+    def empty_log(self) -> None:
+        """Cut the log off, unless somebody reads: what was deleted stays readable in it."""
+        connection = self._connection()
+        with self._writing:
+            connection.set_busy_timeout(0)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.set_busy_timeout(int(_BUSY_SECONDS * 1000))
+
     def find(self, key: bytes) -> Row | None:
         """Return the row of *key*."""
         return find(self._connection(), key)

@@ -71,6 +71,7 @@ class Removal:
             self._ledger.sync()
             for version in versions:
                 self._folder.remove(version)
+            self._ledger.empty_log()
 
     def _begin(self) -> None:
         self._timer = None

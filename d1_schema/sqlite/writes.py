@@ -33,6 +33,8 @@ GROUP_JOBS: Final = 128
 """Writes in one transaction at most."""
 CHECKPOINT_PAGES: Final = 4000
 """Pages of 4 KiB in the WAL after which it is copied into the file."""
+EMPTY_SECONDS: Final = 30.0
+"""So long after a write the WAL is emptied: what is deleted is not to stay readable in it."""
 
 
 class Lane(Protocol):
@@ -75,6 +77,8 @@ class WriteQueue:
         self._copy_task: asyncio.Task[None] | None = None
         self._restart_version: int | None = None
         """Set when the WAL is copied and can start anew: the database's user_version."""
+        self._emptying: asyncio.TimerHandle | None = None
+        self._is_to_empty = False
         self._wal_pages = 0.0
         self._has_written = False
 
@@ -125,8 +129,23 @@ class WriteQueue:
             self._has_written = True
             # A small write changes a leaf of the table, one of an index, and at times more.
             self._wal_pages += 3 * len(outcome.settled)
-            if self._wal_pages > CHECKPOINT_PAGES and self._copy_task is None:
-                self._copy_task = asyncio.get_running_loop().create_task(self._copy_wal())
+            if self._wal_pages > CHECKPOINT_PAGES:
+                self._copy_soon()
+            self._empty_later()
+
+    def _copy_soon(self) -> None:
+        if self._copy_task is None:
+            self._copy_task = asyncio.get_running_loop().create_task(self._copy_wal())
+
+    def _empty_later(self) -> None:
+        if self._emptying is None:
+            loop = asyncio.get_running_loop()
+            self._emptying = loop.call_later(EMPTY_SECONDS, self._begin_emptying)
+
+    def _begin_emptying(self) -> None:
+        self._emptying = None
+        self._is_to_empty = True
+        self._copy_soon()
 
     def _wake_lane(self) -> None:
         if self._lane_task is None:
@@ -209,9 +228,11 @@ class WriteQueue:
 
     async def _restart_wal(self) -> None:
         version, self._restart_version = self._restart_version, None
+        restart, self._is_to_empty = (_empty if self._is_to_empty else _restart), False
         with contextlib.suppress(Error):  # as above
             lane = await self._opened_lane()
-            await lane.run(partial(_restart, lane.handle, version or 0))
+            if not await lane.run(partial(restart, lane.handle, version or 0)):
+                self._empty_later()
 
     async def close(self) -> None:
         """
@@ -219,6 +240,8 @@ class WriteQueue:
 
         The last connection to close copies the WAL and syncs; that is the lane's.
         """
+        if self._emptying is not None:
+            self._emptying.cancel()  # closing empties the WAL
         while self._light or self._heavy or self._lane_task or self._copy_task:
             tasks = [task for task in (self._lane_task, self._copy_task) if task]
             if tasks:
@@ -247,11 +270,23 @@ def _copy(handle: Handle) -> int:
     return version
 
 
-def _restart(handle: Handle, version: int) -> None:
+def _restart(handle: Handle, version: int) -> bool:
     # Two statements only: writes wait meanwhile, and each statement may have to wait
     # several times for Python's lock while the loop is busy.
     handle.own("PRAGMA wal_checkpoint(PASSIVE)")
     handle.own(f"PRAGMA user_version = {version:d}")
+    return True
+
+
+def _empty(handle: Handle, version: int) -> bool:
+    """Cut the WAL off, then as `_restart`; False when a reader needs it just now."""
+    handle.own("PRAGMA busy_timeout = 0")
+    try:
+        is_busy = handle.own("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+    finally:
+        handle.own(f"PRAGMA busy_timeout = {LANE_SECONDS * 1000:.0f}")
+    handle.own(f"PRAGMA user_version = {version:d}")
+    return not is_busy
 
 
 def overtime() -> Error:

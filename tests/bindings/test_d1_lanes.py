@@ -251,6 +251,32 @@ async def test_the_wal_does_not_grow_without_end(
     assert [path.name for path in tmp_path.iterdir()] == ["d1.sqlite"]
 
 
+async def test_what_was_deleted_leaves_the_wal_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon after, with the file open; a reader that is at it holds up nobody, and is outwaited."""
+    monkeypatch.setattr(sqlite_writes, "EMPTY_SECONDS", 0.05)
+    db = await open_database(tmp_path / "d1.sqlite")
+    await db.prepare("CREATE TABLE t (v)").run()
+    wal = tmp_path / "d1.sqlite-wal"
+    reader = connect(tmp_path / "d1.sqlite", reads_only=True)
+    await db.prepare("INSERT INTO t (v) VALUES ('CANARY')").run()
+    reader.execute("BEGIN; SELECT count(*) FROM t").fetchall()
+    await db.prepare("DELETE FROM t WHERE v = 'CANARY'").run()
+    await asyncio.sleep(0.3)
+    assert b"CANARY" in wal.read_bytes()
+
+    began = time.perf_counter()
+    await db.prepare("INSERT INTO t (v) VALUES ('other')").run()
+    assert time.perf_counter() - began < 5
+    reader.close()
+    while b"CANARY" in wal.read_bytes():
+        await asyncio.sleep(0.01)
+    assert b"CANARY" not in (tmp_path / "d1.sqlite").read_bytes()
+    assert await count(db) == 1
+    await db.close()
+
+
 async def test_a_setting_reaches_the_lanes(db: EmbeddedDatabase) -> None:
     """A slow query sees the same pragma as a short one."""
     slow = COUNT.format(400_000, "max('A' LIKE 'a') x")

@@ -123,3 +123,14 @@ async def test_a_sync_writes_to_the_log(bucket: EmbeddedBucket, tmp_path: Path) 
 
     assert sizes[0] < sizes[1] < sizes[2]
     assert await read(bucket, "k") == b"v"
+
+
+async def test_the_key_of_what_was_deleted_leaves_the_ledgers_log(
+    bucket: EmbeddedBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the bucket open, a moment after the body."""
+    monkeypatch.setattr("r2.removal._DELAY_SECONDS", 0.05)
+    await bucket.put("CANARY", "x")
+    await bucket.delete("CANARY")
+    while any(b"CANARY" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()):
+        await asyncio.sleep(0.01)
