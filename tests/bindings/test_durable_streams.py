@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from durable.contract import DurableObject, SqlError
-from durable.local_socket import Closed, LocalSocket, local_pair
+from durable.local_socket import LocalSocket, local_pair
+from durable.socket_frames import Closed
 from tests.bindings.durable_world import World
 from tests.bindings.durable_world import made_world as world
 from tests.support.waiting import until
@@ -126,20 +127,20 @@ async def test_what_the_network_has_not_taken_is_counted(world: World) -> None:
     client.feed("write")
     await world.settle()
     assert await world.stub(Stream).call("unsent") == [3]
-    assert await client.receive_all() == ["1", b"2", "3"]
+    assert [await client.receive() for _ in range(3)] == ["1", b"2", "3"]
     assert await world.stub(Stream).call("unsent") == [0]
     client.network_buffer = lambda: 500
     assert await world.stub(Stream).call("unsent") == [500]
 
 
 async def test_a_close_is_received_after_all_that_was_sent_before(world: World) -> None:
-    """`receive_all` gives the messages first, then the end alone."""
+    """`receive` gives the messages first, then the end."""
     client = await open_stream(world)
     client.feed("write")
     await world.settle()
     await world.actors.close()
-    assert await client.receive_all() == ["1", b"2", "3"]
-    assert await client.receive_all() == [Closed(1001, "The server is going away.")]
+    assert [await client.receive() for _ in range(3)] == ["1", b"2", "3"]
+    assert await client.receive() == Closed(1001, "The server is going away.")
     await world.open()
 
 
