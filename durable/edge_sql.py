@@ -3,25 +3,9 @@
 from typing import Any
 
 from durable.edge_values import from_cell, sql_errors
-from durable.sql_cursor import HeldCursor
 from durable.storage import SqlCursor, SqlStorage
 from durable.storage_checks import check_binding, check_sql
 from worker import interop
-
-
-class EdgeCursor(HeldCursor):
-    """The rows of one statement, converted to plain Python."""
-
-    __slots__ = ()
-
-    def __init__(self, js_cursor: Any) -> None:
-        rows = js_cursor.raw().toArray().to_py()
-        super().__init__(
-            [str(name) for name in js_cursor.columnNames],
-            [[from_cell(cell) for cell in row] for row in rows],
-            int(js_cursor.rowsRead),
-            int(js_cursor.rowsWritten),
-        )
 
 
 class EdgeSql(SqlStorage):
@@ -36,7 +20,7 @@ class EdgeSql(SqlStorage):
         # None crosses as undefined, which binds as NULL.
         values = [_crossing(check_binding(value)) for value in bindings]
         with sql_errors():
-            return EdgeCursor(self._js.exec(check_sql(sql), *values))
+            return _cursor(self._js.exec(check_sql(sql), *values))
 
     @property
     def database_size(self) -> int:
@@ -45,3 +29,13 @@ class EdgeSql(SqlStorage):
 
 def _crossing(value: Any) -> Any:
     return interop.buffer(value) if isinstance(value, bytes) else value
+
+
+def _cursor(js_cursor: Any) -> SqlCursor:
+    rows = js_cursor.raw().toArray().to_py()
+    return SqlCursor(
+        [str(name) for name in js_cursor.columnNames],
+        [[from_cell(cell) for cell in row] for row in rows],
+        int(js_cursor.rowsRead),
+        int(js_cursor.rowsWritten),
+    )

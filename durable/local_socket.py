@@ -25,20 +25,20 @@ from typing import Any, Protocol
 from durable.errors import SocketStateError
 from durable.socket_frames import (
     ABNORMAL,
+    CLOSED,
     DROPPED,
     MAX_WAITING_BYTES,
     MAX_WAITING_MESSAGES,
     NO_CODE,
+    OPEN,
     SLOW,
+    Closed,
     Message,
     check_attachment,
     check_close,
     check_message,
     size_of,
 )
-from durable.socket_frames import CLOSED as CLOSED
-from durable.socket_frames import OPEN as OPEN
-from durable.socket_frames import Closed as Closed
 from durable.values import decode, encode
 
 _NOBODY = Context()

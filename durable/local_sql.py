@@ -10,7 +10,6 @@ from d1_schema.sqlite.text import TOO_LONG, StatementText, has_statement, parse_
 from d1_schema.values import MAX_SAFE_INTEGER, as_number
 from durable.errors import ObjectResetError, SqlError
 from durable.object_file import MARK
-from durable.sql_cursor import HeldCursor
 from durable.storage import SqlCursor, SqlStorage
 from durable.storage_checks import check_binding, check_sql
 from durable.writes import LOST, Writes
@@ -33,7 +32,7 @@ class LocalSql(SqlStorage):
     def exec(self, sql: str, *bindings: Any) -> SqlCursor:
         values = [check_binding(value) for value in bindings]
         statements = _checked(check_sql(sql), len(values))
-        cursor: SqlCursor = HeldCursor([], [], 0, 0)
+        cursor = SqlCursor([], [], 0, 0)
         for statement in statements:
             is_last = statement is statements[-1]
             cursor = self._run(statement, values if is_last else [])
@@ -73,7 +72,7 @@ class LocalSql(SqlStorage):
         [(page_bytes,)] = rows_of(connection, _PAGE_SIZE)
         return int(pages * page_bytes)
 
-    def _run(self, statement: StatementText, values: list[Any]) -> HeldCursor:
+    def _run(self, statement: StatementText, values: list[Any]) -> SqlCursor:
         # A read that comes first makes the file too: SELECT needs a database to fail in.
         writes = self._writes
         connection = writes.writer() if statement.writes else writes.reader()
@@ -96,7 +95,7 @@ class LocalSql(SqlStorage):
         # SQLite counts the rows it visits, but Python cannot ask: rows that came from a table
         # are the nearest there is.
         rows_read = len(rows) if "FROM" in statement.words else 0
-        return HeldCursor(columns, rows, rows_read, connection.total_changes() - before)
+        return SqlCursor(columns, rows, rows_read, connection.total_changes() - before)
 
 
 def _bound_column(column: tuple[Any, ...]) -> Sequence[Any]:

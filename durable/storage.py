@@ -10,13 +10,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from durable.storage_checks import MISSING as MISSING
-from durable.storage_checks import Range as Range
-from durable.storage_checks import check_alarm as check_alarm
-from durable.storage_checks import check_key as check_key
-from durable.storage_checks import check_keys as check_keys
-from durable.storage_checks import check_range as check_range
-from durable.storage_checks import entries_of as entries_of
+from durable.errors import SqlError
+from durable.storage_checks import (
+    MISSING,
+    Range,
+    check_alarm,
+    check_key,
+    check_keys,
+    check_range,
+    entries_of,
+)
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -151,30 +154,54 @@ class SyncKv(ABC):
         """Yield keys and values; arguments as for `StorageOperations.list`."""
 
 
-class SqlCursor(ABC):
-    """The rows of one statement: iterable once, as dicts."""
+class SqlCursor:
+    """
+    The rows of one statement: iterable once, as dicts.
 
-    column_names: list[str]
-    rows_read: int
-    rows_written: int
+    They were read at once: later writes cannot change what a cursor shows.
+    """
 
-    @abstractmethod
-    def __iter__(self) -> Iterator[Row]: ...
-    @abstractmethod
+    __slots__ = ("_next", "_rows", "column_names", "rows_read", "rows_written")
+
+    def __init__(
+        self, columns: list[str], rows: list[list[Any]], rows_read: int, rows_written: int
+    ) -> None:
+        self.column_names = columns
+        self.rows_read = rows_read
+        self.rows_written = rows_written
+        self._rows = rows
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        while (row := self.next()) is not None:
+            yield row
+
     def next(self) -> Row | None:
         """Return the next row, or None after the last."""
+        if self._next >= len(self._rows):
+            return None
+        self._next += 1
+        # Of columns with one name the last wins, as in a JavaScript object.
+        return dict(zip(self.column_names, self._rows[self._next - 1], strict=True))
 
-    @abstractmethod
     def to_array(self) -> list[Row]:
         """Return the rows that are left."""
+        return list(self)
 
-    @abstractmethod
     def one(self) -> Row:
         """Return the only row. SqlError when there is none or more than one."""
+        row = self.next()
+        if row is None:
+            raise SqlError("Expected exactly one result from SQL query, but got no results.")
+        if self.next() is not None:
+            raise SqlError("Expected exactly one result from SQL query, but got multiple results.")
+        return row
 
-    @abstractmethod
     def raw(self) -> Iterator[list[Any]]:
         """Yield the rows that are left as lists of values (keeps duplicate columns)."""
+        while self._next < len(self._rows):
+            self._next += 1
+            yield self._rows[self._next - 1]
 
 
 class SqlStorage(ABC):

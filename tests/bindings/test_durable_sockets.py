@@ -10,8 +10,8 @@ from durable.contract import (
     InvalidAccessError,
     ObjectResetError,
 )
-from durable.local_socket import Closed, LocalSocket, local_pair
-from durable.socket_frames import DROPPED
+from durable.local_socket import LocalSocket, local_pair
+from durable.socket_frames import DROPPED, Closed
 from tests.bindings.durable_world import World, made_world
 from tests.support.waiting import PATIENCE
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from aiohttp import ClientError, WSMsgType, web
 
-from durable.local_socket import Closed, LocalSocket
+from durable.local_socket import LocalSocket
+from durable.socket_frames import Closed
 from worker.web import Response
 
 # Silent for so long: a ping; no answer for half as long: the peer is gone.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from durable.local_socket import Closed, LocalSocket
+from durable.local_socket import LocalSocket
+from durable.socket_frames import Closed
 from worker.entry.console import own_caller
 from worker.entry.console.file_form import FileForm, answer_change, open_file_form
 from worker.entry.console.guard import SECURITY_HEADERS
