@@ -69,11 +69,13 @@ async def test_another_door_is_the_same_sign_in(limited: RunningHost) -> None:
 
 async def test_a_good_sign_in_is_not_held_up_by_a_few_slips(limited: RunningHost) -> None:
     """Two slips, then the password: in, and the slips are forgotten."""
+    clock = freeze(limited)
     for _ in range(4):
         for _ in range(2):
             assert (await attempt(limited, "wrong", "198.51.100.7")).status == 401
-        assert (await attempt(limited, PASSWORD, "198.51.100.7")).status in (200, 429)
-        limited.env.limiter._buckets.clear()  # type: ignore[attr-defined]
+        assert (await attempt(limited, PASSWORD, "198.51.100.7")).status == 200
+        # So that the limit of the door itself does not count.
+        clock.now += SIGN_IN.burst
     assert (await attempt(limited, PASSWORD, "198.51.100.7")).status == 200
 
 

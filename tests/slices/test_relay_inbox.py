@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from tests.support.held import held
-from tests.support.relay import User, user
+from tests.support.raw import connect, head
+from tests.support.relay import HANDSHAKE, User, server_ends, user
 from tests.support.running_host import RunningHost, running_host
 from tests.support.waiting import PATIENCE, until
+from worker.identity.sessions import SignIn, begin
 from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
+from worker.relay.inbox.model import RELAY_REMEMBER_MS
 
-DAY_MS = 24 * 3600 * 1000
+DAY = 24 * 3600
+IDLE_SECONDS = 11
 
 
 @pytest.fixture
@@ -35,12 +39,6 @@ async def ada(host: RunningHost) -> User:
 async def bob(host: RunningHost) -> User:
     """A recipient."""
     return await user(host, "bob")
-
-
-def cell(one: User) -> Any:
-    """Return what the runtime holds of somebody's inbox."""
-    host = one.host
-    return host.opened.actors._class("Inbox").cells[host.env.inbox.id_from_name(one.id).hex]
 
 
 def alarm_of(one: User) -> Any:
@@ -68,11 +66,24 @@ async def fill(sender: User, to: str, count: int, size: int = 10) -> None:
 
 
 async def fall_asleep(host: RunningHost) -> None:
-    """Let every idle instance leave memory, and its file be closed."""
-    for actor_class in host.opened.actors._classes.values():
-        actor_class.evict_idle(float("inf"))
-    files = host.opened.actors.files
-    await asyncio.to_thread(lambda: [f.result() for f in list(files._closing.values())])
+    """Let the idle time pass, so that every instance leaves memory."""
+    host.clock.forward(IDLE_SECONDS)
+    await until(lambda: not any(one.events for one in host.opened.actors.live("Inbox")))
+    await ring(host)
+    await until(lambda: not any(one.is_awake for one in host.opened.actors.live("Inbox")))
+
+
+def size_of(one: User) -> int:
+    """How many bytes the file of somebody's inbox has."""
+    return 0 if one.stored is None else one.stored.size_bytes
+
+
+async def vanish(one: User) -> None:
+    """Open a socket and cut its connection without a farewell."""
+    connection = await connect(one.host.port)
+    await connection.send(head("GET", f"/ws?token={one.token}", HANDSHAKE))
+    assert (await connection.answer(no_body=True)).status == 101
+    await connection.cut(reset=True)
 
 
 async def test_fifty_senders_at_a_full_inbox(host: RunningHost, bob: User) -> None:
@@ -112,18 +123,18 @@ async def test_after_thirty_days_messages_are_gone(ada: User, bob: User) -> None
     """At the next look, and by the alarm without one; younger ones stay."""
     host, inbox = ada.host, ada.host.env.inbox.get_by_name(bob.id)
     await fill(ada, "bob", 3)
-    host.clock.forward(29 * DAY_MS / 1000)
+    host.clock.forward(29 * DAY)
     await inbox.call("deliver", ada.id, "ada", b"\x01" * 16, [b"younger"])
     assert len(await inbox.call("export")) == 4
-    host.clock.forward(2 * DAY_MS / 1000)
+    host.clock.forward(2 * DAY)
     await ring(host)
     [left] = await inbox.call("export")
     assert left["ciphertext"] == b"younger"
     assert alarm_of(bob) is not None
-    host.clock.forward(30 * DAY_MS / 1000)
+    host.clock.forward(30 * DAY)
     await ring(host)
     assert await inbox.call("export") == []
-    host.clock.forward(DAY_MS / 1000)
+    host.clock.forward(DAY)
     await ring(host)
     assert alarm_of(bob) is None
 
@@ -132,29 +143,26 @@ async def test_what_was_read_leaves_the_disk(ada: User, bob: User) -> None:
     """Seed SC-002: 1000 read messages leave next to nothing; an hour later, nothing."""
     await fill(ada, "bob", 1000, 4000)
     reader = await bob.socket()
-    file = cell(bob).file
-    full = file.size()
-    assert full > 4_000_000
+    assert size_of(bob) > 4_000_000
     found, _ = await reader.fetch()
     assert len(found) == 1000
     assert await bob.waiting() == 0
     await fall_asleep(ada.host)
-    assert file.size() < 100_000
+    await until(lambda: size_of(bob) < 100_000)
     assert (await reader.ask(ping=pb.Ping())).WhichOneof("event") == "pong"
-    await cell(bob).instance.actor.alarm(None)
-    await asyncio.sleep(0.01)
-    await fall_asleep(ada.host)
-    assert not file.path.exists()
-    assert (await reader.ask(ping=pb.Ping())).WhichOneof("event") == "pong"
+    with ada.host.clock.moved(RELAY_REMEMBER_MS / 1000):
+        await ring(ada.host)
+        await until(lambda: bob.stored is None)
+    assert await bob.waiting() == 0
 
 
 async def test_who_only_listens_has_no_file(ada: User, bob: User) -> None:
     """Ten thousand idle sockets cost no disk."""
     await (await bob.socket()).subscribe()
-    assert not cell(bob).file.exists
+    assert bob.stored is None
     sender = await ada.socket()
     await sender.send("bob", b"x")
-    assert not cell(ada).file.exists
+    assert ada.stored is None
 
 
 async def test_sockets_outlive_the_instance(ada: User, bob: User) -> None:
@@ -166,9 +174,9 @@ async def test_sockets_outlive_the_instance(ada: User, bob: User) -> None:
     await sender.send("bob", b"before")
     assert await plain.texts(1) == [b"before"]
     assert "message" in await acks.hear()
-    await asyncio.sleep(0.1)
     await fall_asleep(ada.host)
-    assert cell(bob).instance is None
+    assert bob.live is not None
+    assert not bob.live.is_awake
     await sender.send("bob", b"after")
     assert await plain.texts(1) == [b"before"]  # it waits for an ack, and this socket is new to it
     assert await plain.texts(1) == [b"after"]
@@ -178,8 +186,8 @@ async def test_sockets_outlive_the_instance(ada: User, bob: User) -> None:
 
 async def test_a_reader_that_does_not_read_costs_nothing(ada: User, bob: User) -> None:
     """What it does not take stays on disk; another socket and the sender do not wait for it."""
+    ends = server_ends(ada.host)
     lazy, eager = await bob.socket(), await bob.socket()
-    lazy.ws._reader._protocol.pause_reading()  # type: ignore[union-attr]
     await lazy.subscribe_blindly()
     await eager.subscribe()
     total = 600
@@ -187,20 +195,18 @@ async def test_a_reader_that_does_not_read_costs_nothing(ada: User, bob: User) -
     got = [(await eager.hear()).message.ciphertext[:8] for _ in range(total)]
     await asyncio.wait_for(sending, PATIENCE)
     assert len(set(got)) == total
-    sockets = cell(bob).hub.sockets(None)
-    assert max(ws.buffered_amount for ws in sockets) < 4 * 1024 * 1024
-    # The file holds what the lazy one has not got.
-    assert len(cell(bob).instance.actor._store) > 300
-    lazy.ws._reader._protocol.resume_reading()  # type: ignore[union-attr]
+    assert max(end.buffered_amount for end in ends) < 4 * 1024 * 1024
+    # The inbox holds what the lazy one has not got.
+    assert await bob.waiting() > 300
     late = [(await lazy.hear()) for _ in range(total + 1)]
     assert len({one.message.id for one in late if one.WhichOneof("event") == "message"}) == total
 
 
 async def test_a_sender_that_does_not_read_is_not_read_from(ada: User, bob: User) -> None:
     """Its answers stop the reading of its frames, so memory stays bounded."""
+    ends = server_ends(ada.host)
     peer = await ada.socket()
     await peer.ask(ping=pb.Ping())
-    peer.ws._reader._protocol.pause_reading()  # type: ignore[union-attr]
     frame = pb.ClientFrame(seq=1, list=pb.List()).SerializeToString()
     await fill(bob, "ada", 1000)
 
@@ -212,8 +218,7 @@ async def test_a_sender_that_does_not_read_is_not_read_from(ada: User, bob: User
     flooding = asyncio.create_task(flood())
     await asyncio.sleep(1)
     flooding.cancel()
-    [ws] = [one for one in cell(ada).hub.sockets(None) if one.ready_state == 1]
-    assert ws.buffered_amount < 4 * 1024 * 1024
+    assert 0 < ends[0].buffered_amount < 4 * 1024 * 1024
 
 
 async def test_a_new_identity_key_drops_the_queue_and_tells_senders(
@@ -221,14 +226,10 @@ async def test_a_new_identity_key_drops_the_queue_and_tells_senders(
 ) -> None:
     """Nobody can read it any more; other sockets end; the senders hear of it, also later."""
     await fill(ada, "bob", 3)
-    mine, other = await bob.socket(), await bob.socket()
-    second = await user(host, "bob_elsewhere")
-    cell(bob).instance.actor._listeners.get(cell(bob).hub.sockets(None)[1]).kept["sid"] = (
-        "elsewhere"
-    )
-    assert second.id != bob.id
+    here = await begin(host.env, SignIn(bob.id, "password"), "relay")
+    mine, other = await bob.socket(token=here.token), await bob.socket()
     inbox = host.env.inbox.get_by_name(bob.id)
-    assert await inbox.call("identity_changed", "bob", "elsewhere") == 3
+    assert await inbox.call("identity_changed", "bob", here.session_id) == 3
     assert await other.closed() == 4410
     assert (await mine.ask(list=pb.List())).listing.total == 0
     reader = await ada.socket("&ack=1")
@@ -248,7 +249,7 @@ async def test_hints_about_prekeys_reach_open_sockets_and_are_not_kept(
     for left in (19, 18, 17):
         await inbox.call("keys_low", left)
     assert (await peer.hear()).keys_low.left == 17
-    assert not cell(bob).file.exists
+    assert bob.stored is None
 
 
 async def test_what_waits_is_exported_and_erased(host: RunningHost, ada: User, bob: User) -> None:
@@ -269,22 +270,20 @@ async def test_what_waits_is_exported_and_erased(host: RunningHost, ada: User, b
 
 
 async def test_a_thousand_connects_leave_nothing_behind(host: RunningHost, bob: User) -> None:
-    """Sockets, sessions, cells, tasks: all as before."""
+    """Sockets, listeners, tasks: all as before."""
     peer = await bob.socket()
     tasks = len(asyncio.all_tasks())
 
     async def visit(number: int) -> None:
         for _ in range(50):
-            one = await bob.socket()
             if number % 2:
-                await one.close()
+                await (await bob.socket()).close()
             else:
-                one.ws._response.connection.transport.abort()  # type: ignore[union-attr]
+                await vanish(bob)
 
     for start in range(0, 20, 4):
         await asyncio.gather(*(visit(start + one) for one in range(4)))
-    inbox = cell(bob)
-    await until(lambda: len(inbox.hub) == 1)
+    await until(lambda: bob.live is not None and bob.live.sockets == 1)
+    # Had it kept count of the others, the first would have had to go.
     assert (await peer.ask(ping=pb.Ping())).WhichOneof("event") == "pong"
-    await until(lambda: len(inbox.instance.actor._listeners) == 1)
     await until(lambda: len(asyncio.all_tasks()) <= tasks + 4)

@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
+from durable.listing import LiveObject, StoredObject
+from durable.local_socket import LocalSocket
 from tests.support.running_host import Answer, RunningHost
 from tests.support.waiting import PATIENCE
 from worker.codec import uuid7
@@ -51,6 +53,19 @@ class User:
             sid=self.session_id,
             role="owner",
         )
+
+    @property
+    def live(self) -> LiveObject | None:
+        """What is told of the inbox while it is in memory."""
+        return next(
+            (o for o in self.host.opened.actors.live("Inbox") if o.id.name == self.id), None
+        )
+
+    @property
+    def stored(self) -> StoredObject | None:
+        """What is told of the inbox's file; None when it has none."""
+        kept = self.host.opened.actors.stored("Inbox")
+        return next((o for o in kept if o.id.name == self.id), None)
 
     async def waiting(self) -> int:
         """How many messages wait, as a fresh socket is told."""
@@ -154,15 +169,31 @@ class JsonPeer:
         return await self.hear()
 
 
+def server_ends(host: RunningHost) -> list[LocalSocket]:
+    """Return a list that gets the host's end of each socket that is opened from now on."""
+    ends: list[LocalSocket] = []
+    make = host.env.tools.socket_pair
+
+    def noted() -> tuple[LocalSocket, LocalSocket]:
+        client, server = make()
+        ends.append(server)
+        return client, server
+
+    host.env.tools.socket_pair = noted  # type: ignore[method-assign]
+    return ends
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
 async def refused(host: RunningHost, query: str) -> Answer:
     """Ask for a socket that is refused, and return the refusal."""
-    handshake = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
-    }
-    return await host.get(f"/ws{query}", headers=handshake)
+    return await host.get(f"/ws{query}", headers=HANDSHAKE)
 
 
 def text64(data: bytes) -> str:
