@@ -120,11 +120,11 @@ class Actors:
         """Let events finish for a moment, commit, close sockets with 1001, close the files."""
         self.alarm_clock.stop()
         # Events that run may still call other objects; only then nothing new is taken.
-        await self._wait_for(self._running(), self.timing.grace_seconds)
+        await self._wait_for(self.running(), self.timing.grace_seconds)
         self.is_closed = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        cut = self._running()
+        cut = self.running()
         for cell in self._cells():
             cell.shut_down(_GOING_AWAY)
         await self._wait_for(cut, self.timing.grace_seconds)
@@ -194,7 +194,8 @@ class Actors:
     def _find(self, class_name: str, hex: str) -> Cell:
         return self._classes[class_name].cell(ObjectId(hex))
 
-    def _running(self) -> list[asyncio.Task[Any]]:
+    def running(self) -> list[asyncio.Task[Any]]:
+        """The tasks of all events and other work of objects."""
         return [task for cell in self._cells() for task in cell.running()]
 
     @staticmethod

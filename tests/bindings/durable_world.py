@@ -102,7 +102,7 @@ class World:
         """Let everything run that does not wait for time."""
         for _ in range(200):
             await asyncio.sleep(0)
-            if not self.actors.alarm_clock.ringing and not self.actors._running():
+            if not self.actors.alarm_clock.ringing and not self.actors.running():
                 return
 
     async def hibernate(self) -> None:

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from d1_schema import embedded
 from d1_schema.contract import D1Error
 from d1_schema.embedded import EmbeddedDatabase, open_database
 from d1_schema.sqlite import file as sqlite_file
+from d1_schema.sqlite import lane as sqlite_lane
 from d1_schema.sqlite import writes as sqlite_writes
-from d1_schema.sqlite.engine import connect
+from d1_schema.sqlite.dialect import open_connection
+from d1_schema.sqlite.engine import Connection, connect
+from d1_schema.sqlite.handle import Handle
 from d1_schema.sqlite.slow_memo import MEMO_SIZE, SLOW_AFTER, SlowMemo
 
 COUNT = (
@@ -190,12 +194,15 @@ async def test_a_lock_of_another_process_is_waited_for_off_the_loop(
 
 
 async def test_a_lock_that_does_not_go_away_is_an_error(
-    db: EmbeddedDatabase, tmp_path: Path
+    db: EmbeddedDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the patience of the lane: D1_ERROR … SQLITE_BUSY; afterwards all is well."""
+
+    def impatient(path: Path, **options: Any) -> Connection:
+        return open_connection(path, **{**options, "wait_seconds": 0.05})
+
+    monkeypatch.setattr(sqlite_lane, "open_connection", impatient)
     await db.batch([db.prepare("INSERT INTO t (v) VALUES (0)")] * 60)  # opens the lane
-    writes: Any = db._file._writes
-    await writes._lane.run(lambda: writes._lane.handle.connection.set_busy_timeout(50))
     other = connect(tmp_path / "d1.sqlite")
     other.execute("BEGIN IMMEDIATE")
 
@@ -208,11 +215,29 @@ async def test_a_lock_that_does_not_go_away_is_an_error(
     assert await count(db) == 61
 
 
-async def test_a_full_disk_is_an_error_and_nothing_is_half_written(db: EmbeddedDatabase) -> None:
+@pytest.fixture
+def handles(monkeypatch: pytest.MonkeyPatch) -> list[Handle]:
+    """The connections of the database that is opened next, the loop's first."""
+    made: list[Handle] = []
+
+    class Noted(Handle):
+        """A handle that the test knows of."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(embedded, "Handle", Noted)
+    return made
+
+
+async def test_a_full_disk_is_an_error_and_nothing_is_half_written(
+    handles: list[Handle], db: EmbeddedDatabase
+) -> None:
     """Only those fail that do not fit; when there is room again, all goes on."""
     await db.prepare("INSERT INTO t (v) VALUES ('before')").run()
-    pages = db._file.inline.own("PRAGMA page_count")[0]
-    db._file.inline.own(f"PRAGMA max_page_count = {pages + 2}")
+    pages = handles[0].own("PRAGMA page_count")[0]
+    handles[0].own(f"PRAGMA max_page_count = {pages + 2}")
     large = db.prepare("INSERT INTO t (v) VALUES (?)").bind("x" * 60_000)
     small = db.prepare("INSERT INTO t (v) VALUES ('small')")
 
@@ -230,7 +255,7 @@ async def test_a_full_disk_is_an_error_and_nothing_is_half_written(db: EmbeddedD
     assert "database or disk is full: SQLITE_FULL" in str(results[1])
     assert await db.prepare("SELECT v FROM t").raw() == [["before"], *[["small"]] * 3]
 
-    db._file.inline.own("PRAGMA max_page_count = 1000000")
+    handles[0].own("PRAGMA max_page_count = 1000000")
     await large.run()
     assert (await db.prepare("PRAGMA quick_check").raw()) == [["ok"]]
 

@@ -1,6 +1,7 @@
 """Delivery: the input gate, the output gate, resets and what a stub says (facts D2, H5)."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -315,8 +316,9 @@ async def test_events_that_wait_together_share_a_commit(world: World) -> None:
 
 async def test_writes_are_durable_before_another_object_is_asked(world: World) -> None:
     """A call from one object to another is something that leaves: the commit comes first."""
-    space = world.bind(Room)
-    world.actors._classes["Room"]._env = space
+    env = SimpleNamespace()
+    space = world.bind(Room, env)
+    env.get_by_name = space.get_by_name
     world.failing_commits = 1
 
     with pytest.raises(ObjectResetError):

@@ -14,6 +14,7 @@ from r2.embedded import EmbeddedBucket
 from r2.ledger import Ledger
 from tests.bindings.r2_adapters import Clock
 from tests.bindings.r2_folder import files, read, reopen
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -82,14 +83,18 @@ async def test_a_sync_that_fails_leaves_the_bodies(
     While rows cannot be made durable nothing is removed; the sweep does it once they can.
     """
 
+    tried: list[Ledger] = []
+
     def fail(ledger: Ledger) -> None:
+        tried.append(ledger)
         raise Error("disk I/O error")
 
-    await bucket.put("k", "old")
-    await bucket.put("k", "new")
+    monkeypatch.setattr("r2.removal._DELAY_SECONDS", 0.02)
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "sync", fail)
-        await bucket._run("sweep", bucket._removal.run)
+        await bucket.put("k", "old")
+        await bucket.put("k", "new")
+        await until(lambda: bool(tried))
         assert len(files(tmp_path)) == 2
 
     assert (await bucket.sweep()).files == 1
@@ -117,9 +122,11 @@ async def test_a_sync_writes_to_the_log(bucket: EmbeddedBucket, tmp_path: Path) 
     log = tmp_path / "ledger.sqlite-wal"
     await bucket.put("k", "v")
     sizes = [log.stat().st_size]
+    ledger = Ledger(tmp_path / "ledger.sqlite")
     for _ in range(2):
-        await bucket._run("sweep", bucket._ledger.sync)
+        ledger.sync()
         sizes.append(log.stat().st_size)
+    ledger.close()
 
     assert sizes[0] < sizes[1] < sizes[2]
     assert await read(bucket, "k") == b"v"

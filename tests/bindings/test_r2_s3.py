@@ -18,7 +18,9 @@ import pytest
 
 from r2.contract import FixedLengthStream, R2Error, R2HttpMetadata, R2ObjectBody
 from r2.minio import MinioBucket, S3OpenError, Timing, open_bucket, parse_address
+from r2.s3_objects import S3Objects
 from r2.s3_removal import sweep
+from r2.s3_wire import Wire
 from tests.bindings.r2_adapters import START, Clock
 from tests.properties.test_r2_lists import model
 from tests.support import s3_servers
@@ -38,13 +40,26 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def bucket(clock: Clock) -> AsyncIterator[MinioBucket]:
+def name() -> str:
+    """The bucket's name."""
+    return s3_servers.fresh_name()
+
+
+@pytest.fixture
+async def bucket(clock: Clock, name: str) -> AsyncIterator[MinioBucket]:
     """An empty bucket on moto."""
     address = s3_servers.shared("moto").address()
-    name = s3_servers.fresh_name()
     opened = await open_bucket(address, name, clock=clock, random_bytes=os.urandom)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def wire(bucket: MinioBucket, name: str) -> AsyncIterator[Wire]:
+    """The same bucket as other tools see it."""
+    theirs = Wire(s3_servers.shared("moto").address(), name, Timing())
+    yield theirs
+    await theirs.close()
 
 
 async def refused(url: str, name: str = "bucket") -> str:
@@ -65,15 +80,15 @@ async def stream(data: bytes) -> AsyncIterator[bytes]:
         yield data[begin : begin + 300_000]
 
 
-def raw(bucket: MinioBucket, key: str) -> Any:
+def raw(wire: Wire, key: str) -> Any:
     """Return the answer of the server to HEAD, as other tools see it."""
-    return bucket._wire.request("HEAD", key).headers
+    return wire.request("HEAD", key).headers
 
 
-def own_keys(bucket: MinioBucket) -> str:
+def own_keys(wire: Wire) -> str:
     """Return the server's list of our own objects."""
     query = {"list-type": "2", "prefix": ".edgekeep/"}
-    return bucket._wire.request("GET", query=query).data.decode()
+    return wire.request("GET", query=query).data.decode()
 
 
 async def test_wrong_keys_are_said_at_the_start() -> None:
@@ -118,7 +133,7 @@ async def test_something_else_than_s3_is_said_at_the_start() -> None:
     server.close()
 
 
-async def test_large_metadata_is_kept(bucket: MinioBucket) -> None:
+async def test_large_metadata_is_kept(bucket: MinioBucket, name: str) -> None:
     """
     2048 characters that do not compress and six fields of HTTP metadata come back, from a
     get, a list and another host; S3's headers have no room for them.
@@ -132,7 +147,7 @@ async def test_large_metadata_is_kept(bucket: MinioBucket) -> None:
         stored = await bucket.put(key, value, custom_metadata=custom, http_metadata=http)
         assert stored is not None
 
-        address = s3_servers.shared("moto").address(bucket._wire.bucket)
+        address = s3_servers.shared("moto").address(name)
         other = await open_bucket(address, "", clock=Clock(), random_bytes=os.urandom)
         found = await other.head(key)
         listed = (await other.list(prefix=key, include=["custom_metadata"])).objects[0]
@@ -144,7 +159,7 @@ async def test_large_metadata_is_kept(bucket: MinioBucket) -> None:
         assert (listed.custom_metadata, listed.checksums) == (custom, stored.checksums)
 
 
-async def test_other_tools_see_plain_metadata(bucket: MinioBucket) -> None:
+async def test_other_tools_see_plain_metadata(bucket: MinioBucket, wire: Wire) -> None:
     """
     Content-Type and plain custom metadata are S3's own headers; a body in one request has
     the MD5 as S3's etag.
@@ -153,7 +168,7 @@ async def test_other_tools_see_plain_metadata(bucket: MinioBucket) -> None:
     http = {"content_type": "text/css", "cache_expiry": moment, "content_encoding": "gzip"}
     stored = await bucket.put("k", "not gzip", http_metadata=http, custom_metadata={"a-b": "c d"})
 
-    headers = raw(bucket, "k")
+    headers = raw(wire, "k")
 
     assert stored is not None
     assert headers["content-type"] == "text/css"
@@ -165,13 +180,13 @@ async def test_other_tools_see_plain_metadata(bucket: MinioBucket) -> None:
     assert (found.custom_metadata, await found.text()) == ({"a-b": "c d"}, "not gzip")
 
 
-async def test_objects_of_other_tools_are_objects(bucket: MinioBucket) -> None:
+async def test_objects_of_other_tools_are_objects(bucket: MinioBucket, wire: Wire) -> None:
     """
     What another tool wrote has S3's etag, time and metadata, and a version that stays.
     """
     headers = {"Content-Type": "text/plain", "x-amz-meta-Colour": "red"}
-    bucket._wire.request("PUT", "theirs", body=b"hello", headers=headers)
-    bucket._wire.request(
+    wire.request("PUT", "theirs", body=b"hello", headers=headers)
+    wire.request(
         "PUT", "odd", body=b"x", headers={"x-amz-meta-edgekeep": "eJyrVipTslJQSlKyUqoFABeWA8c="}
     )
 
@@ -188,7 +203,7 @@ async def test_objects_of_other_tools_are_objects(bucket: MinioBucket) -> None:
     assert (await bucket.head("odd")) is not None
 
 
-async def test_our_own_objects_are_nobodys(bucket: MinioBucket) -> None:
+async def test_our_own_objects_are_nobodys(bucket: MinioBucket, wire: Wire) -> None:
     """
     Sidecars and records show in no list, whatever prefix and delimiter, nor as keys.
     """
@@ -197,8 +212,8 @@ async def test_our_own_objects_are_nobodys(bucket: MinioBucket) -> None:
     await bucket.put("large", FixedLengthStream(stream(bytes(6 * MIB)), 6 * MIB))
     upload = await bucket.create_multipart_upload("mp")
     own = f".edgekeep/uploads/{upload.upload_id}"
-    assert own in own_keys(bucket)
-    assert ".edgekeep/objects/" in own_keys(bucket)
+    assert own in own_keys(wire)
+    assert ".edgekeep/objects/" in own_keys(wire)
 
     assert [item.key for item in (await bucket.list()).objects] == [".a", ".z", "large"]
     assert (await bucket.list(prefix=".edgekeep/")).objects == []
@@ -219,7 +234,7 @@ async def test_our_own_objects_are_nobodys(bucket: MinioBucket) -> None:
             await call
     await bucket.put(".edgy", "")
     assert (await bucket.list(delimiter="g")).delimited_prefixes == [".edg", "larg"]
-    assert own in own_keys(bucket)
+    assert own in own_keys(wire)
 
 
 async def test_pages_of_the_server_put_together_are_the_list(
@@ -274,7 +289,9 @@ async def test_keys_are_taken_as_they_are(bucket: MinioBucket, key: str) -> None
     assert (await bucket.list()).objects == []
 
 
-async def test_a_wrong_checksum_of_a_large_stream_is_never_visible(bucket: MinioBucket) -> None:
+async def test_a_wrong_checksum_of_a_large_stream_is_never_visible(
+    bucket: MinioBucket, wire: Wire
+) -> None:
     """The checksum is judged before the upload completes: the old object stays, no upload."""
     await bucket.put("k", "old")
     body = FixedLengthStream(stream(bytes(11 * MIB)), 11 * MIB)
@@ -285,10 +302,10 @@ async def test_a_wrong_checksum_of_a_large_stream_is_never_visible(bucket: Minio
     found = await bucket.get("k")
     assert isinstance(found, R2ObjectBody)
     assert await found.text() == "old"
-    assert "<Key>" not in own_keys(bucket)
+    assert "<Key>" not in own_keys(wire)
 
 
-async def test_what_is_left_over_is_swept(bucket: MinioBucket, clock: Clock) -> None:
+async def test_what_is_left_over_is_swept(bucket: MinioBucket, clock: Clock, wire: Wire) -> None:
     """
     After 8 days: sidecars of replaced objects and records of uploads go, those of objects
     that are there stay.
@@ -300,16 +317,12 @@ async def test_what_is_left_over_is_swept(bucket: MinioBucket, clock: Clock) -> 
     await bucket.put("gone", "small")
     assert kept is not None
 
-    await asyncio.to_thread(
-        sweep, bucket._wire, bucket._objects, int(START * 1000) + 7 * DAY * 1000
-    )
-    assert own_keys(bucket).count("<Key>") == 3
-    await asyncio.to_thread(
-        sweep, bucket._wire, bucket._objects, int(START * 1000) + 9 * DAY * 1000
-    )
+    await asyncio.to_thread(sweep, wire, S3Objects(wire), int(START * 1000) + 7 * DAY * 1000)
+    assert own_keys(wire).count("<Key>") == 3
+    await asyncio.to_thread(sweep, wire, S3Objects(wire), int(START * 1000) + 9 * DAY * 1000)
 
-    assert own_keys(bucket).count("<Key>") == 1
-    assert kept.version in own_keys(bucket)
+    assert own_keys(wire).count("<Key>") == 1
+    assert kept.version in own_keys(wire)
     with pytest.raises(R2Error, match=r"\(10024\)"):
         await bucket.resume_multipart_upload("mp", upload.upload_id[:-1] + "g").upload_part(1, "")
 

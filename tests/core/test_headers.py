@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.problems import assert_problem
-from tests.support.raw import connect
+from tests.support.raw import connect, head
+from tests.support.relay import HANDSHAKE
 from tests.support.running_host import RunningHost, running_host
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
@@ -104,8 +105,13 @@ async def test_every_way_to_answer_carries_them_once(tmp_path: Path) -> None:
         async with host.session.get(host.url + "/page") as page:
             carries(page.headers, "Content-Security-Policy")
             assert page.headers.getall("Content-Security-Policy") == ["default-src 'self'"]
-        async with host.watch("imp_20261121080000_aaaaaa") as socket:
-            carries(socket._response.headers)
+        connection = await connect(host.port)
+        query = f"id=imp_20261121080000_aaaaaa&token={host.token('profiles:import')}"
+        await connection.send(head("GET", f"/api/profiles/import/progress?{query}", HANDSHAKE))
+        upgraded = await connection.answer(no_body=True)
+        assert upgraded.status == 101
+        carries(upgraded.headers)
+        await connection.cut()
         carries((await host.get("/_console")).headers, "Content-Security-Policy", *_CONSOLE)
         for sent in (b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", b"nonsense\r\n\r\n"):
             connection = await connect(host.port)

@@ -175,9 +175,10 @@ class Broken:
         """Return the method *name*, which fails."""
         if name in ("prepare", "bind", "get_by_name", "get", "id_from_name"):
             return _Both(self)
-        return self._fail
+        return self.fail
 
-    async def _fail(self, *_arguments: Any, **_options: Any) -> Any:
+    async def fail(self, *_arguments: Any, **_options: Any) -> Any:
+        """Fail."""
         raise RuntimeError("CANARY: UNIQUE constraint failed, value CANARY")
 
 
@@ -194,7 +195,7 @@ class _Both:
         return getattr(self._store, name)
 
     def __await__(self) -> Any:
-        return self._store._fail().__await__()
+        return self._store.fail().__await__()
 
 
 async def test_stores_that_fail_do_not_tell_either(

@@ -184,13 +184,17 @@ async def test_tables_alarm_and_sockets_are_told(host: RunningHost, shelves: Any
     assert "are not read here" in view
 
 
+async def fall_asleep(host: RunningHost) -> None:
+    """Let the idle time pass."""
+    host.clock.forward(host.opened.actors.timing.idle_seconds + 1)
+    await host.opened.actors.tick()
+
+
 async def test_looking_wakes_nobody(host: RunningHost, shelves: Any) -> None:
     """An object that sleeps is read from its file, with its name, and goes on sleeping."""
     room = shelves.get_by_name("sleeper")
     await room.call("put", {"dream": "deep"})
-    for cell in list(host.opened.actors._classes[CLASS].cells.values()):
-        cell.evict()
-        host.opened.actors._classes[CLASS].used(cell)
+    await fall_asleep(host)
     woken = Shelf.woken
     visitor = Visitor(host)
 
@@ -210,10 +214,8 @@ async def test_looking_changes_no_byte(host: RunningHost, shelves: Any, tmp_path
     """Neither the file of a sleeping object nor what stands beside it is another afterwards."""
     room = shelves.get_by_name("still")
     await room.call("put", {"a": 1})
-    actor_class = host.opened.actors._classes[CLASS]
-    actor_class.cells[room.id.hex].evict()
-    actor_class.used(actor_class.cells[room.id.hex])
-    folder = actor_class.path(room.id.hex).parent
+    await fall_asleep(host)
+    folder = host.opened.actors.directory / CLASS / room.id.hex[:2]
     # A thread closes the file, and SQLite then clears away what stood beside it.
     await until(lambda: len(list(folder.iterdir())) == 1)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -321,10 +321,10 @@ async def test_a_store_that_is_away_is_said(host: RunningHost) -> None:
     """A page instead of a crash; the log has the reason."""
     from kv.checks import KVUnavailable
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise KVUnavailable("GET")
 
-    host.env.import_report_kv._scan = away  # type: ignore[method-assign]
+    host.env.import_report_kv.list = away  # type: ignore[method-assign]
     answer = await host.get(KV)
     assert answer.status == 503
     assert "does not answer" in text(answer)
@@ -334,10 +334,10 @@ async def test_a_store_that_is_away_is_said(host: RunningHost) -> None:
 async def test_a_failing_page_is_a_page(host: RunningHost) -> None:
     """What nobody expected is a 500 without a word of it, and a line in the log."""
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret text")
 
-    host.env.import_report_kv._scan = broken  # type: ignore[method-assign]
+    host.env.import_report_kv.list = broken  # type: ignore[method-assign]
     answer = await host.get(KV)
     assert answer.status == 500
     assert "secret" not in text(answer)

@@ -61,6 +61,7 @@ def test_a_range_gives_what_sorting_bytes_gives(keys: set[str], options: dict[st
     assert all(key == value for key, value in kv.list(**options))
 
 
+FILES: OpenFiles
 WRITES: Writes
 
 
@@ -68,15 +69,16 @@ def setup_module() -> None:
     """One file for all examples: the rows are what varies."""
     import tempfile
 
-    global WRITES, _HOLDER
+    global FILES, WRITES, _HOLDER
     _HOLDER = tempfile.TemporaryDirectory()
     directory = Path(_HOLDER.name)
-    WRITES = Writes(ObjectFile(OpenFiles(directory, 1), directory / "o.sqlite", None), lambda: None)
+    FILES = OpenFiles(directory, 1)
+    WRITES = Writes(ObjectFile(FILES, directory / "o.sqlite", None), lambda: None)
 
 
 def teardown_module() -> None:
     """Close the file."""
     WRITES.undo()
     WRITES.file.close()
-    WRITES.file._files.finish()
+    FILES.finish()
     _HOLDER.cleanup()

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
-from durable.listing import LiveObject, StoredObject
 from durable.local_socket import LocalSocket
+from durable.looking import LiveObject, StoredObject
 from tests.support.running_host import Answer, RunningHost
 from tests.support.waiting import PATIENCE
 from worker.codec import uuid7

@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+from durable import object_file
 from durable.embedded import Actors
 from tests.edge.inside import door, relay
 from worker import interop
@@ -27,11 +28,18 @@ _RELAY = "/__edge_relay"
 class Inline(Executor):
     """Does at once what it is given."""
 
+    def __init__(self, *_: Any) -> None:
+        """Take the place of a pool of threads."""
+
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Return the result of *fn* as a future."""
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+# Pyodide has no threads, and here nothing waits for a disk.
+object_file.ThreadPoolExecutor = Inline  # type: ignore[misc, assignment]
 
 
 async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
@@ -42,8 +50,6 @@ async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
         return interop.construct("Response", interop.buffer(outcome))
     # Opened and closed with each request: a future of one request must not be settled by another.
     actors = await Actors.open(Path("/tmp/durable"), clock=time.time, random_bytes=random_bytes)
-    # Pyodide has no threads, and here nothing waits for a disk.
-    actors.files._closer = Inline()
     try:
         if str(js_request.url).endswith(_RELAY):
             env = edge.open_env(js_env, context, _rooms_of(actors))
