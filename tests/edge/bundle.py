@@ -43,6 +43,7 @@ def bundle_for_tests() -> dict[str, bytes]:
     for entry in _TEST_MODULES:
         for module in find_closure(ROOT, entry).modules.values():
             files[module.path.as_posix()] = (ROOT / module.path).read_bytes()
+    files["apsw.py"] = (ROOT / "tests/edge/inside/sqlite_standin.py").read_bytes()
     files[_MAIN] = (ROOT / (_TEST_ENTRY.replace(".", "/") + ".py")).read_bytes()
     return files
 
