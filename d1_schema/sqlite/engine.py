@@ -36,7 +36,10 @@ if tuple(map(int, VERSION.split(".")[:2])) < OLDEST:
 
 def connect(path: Path | str, *, wait_seconds: float = 5.0, reads_only: bool = False) -> Connection:
     """
-    Open *path*; what is deleted in it will be overwritten (`PRAGMA secure_delete`).
+    Open *path*; what is deleted in it is gone from the disk, free pages included.
+
+    Deleted bytes are overwritten, and the log is cut off when it begins anew: until then (some
+    16 MB of writes, or the end of the process) it holds what was written lately.
 
     Args:
         wait_seconds: how long a statement waits for a lock of another connection.
@@ -49,7 +52,7 @@ def connect(path: Path | str, *, wait_seconds: float = 5.0, reads_only: bool = F
     flags = apsw.SQLITE_OPEN_READONLY if reads_only else writing
     connection = Connection(str(path), flags=flags, statementcachesize=_STATEMENTS_KEPT)
     connection.set_busy_timeout(int(wait_seconds * 1000))
-    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    connection.execute("PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 0").fetchall()
     return connection
 
 

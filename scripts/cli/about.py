@@ -1,30 +1,33 @@
-"""`edgekeep version`: which Edgekeep this is, and what it runs on."""
+"""`edgekeep about`: which Edgekeep this is, and what it runs on."""
 
-import sys
 from argparse import Namespace
 
 from scripts.cli.outcome import OK, show_json
 from scripts.cli.verbs import Verbs
+from scripts.cli.version import facts
 
 
 def add(verbs: Verbs) -> None:
-    """Add `version`."""
+    """Add `about`."""
     parser = verbs.add(
-        "version",
-        _version,
-        "Print the version.",
-        ["edgekeep version", "edgekeep version --json"],
+        "about",
+        _about,
+        "Tell which Edgekeep this is, and the Python and the SQLite that it runs on.",
+        ["edgekeep about", "edgekeep about --json"],
     )
-    parser.add_argument("--json", action="store_true", help="with Python and platform")
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def _version(options: Namespace) -> int:
-    from importlib.metadata import version
+def _about(options: Namespace) -> int:
+    from d1_schema.sqlite import engine
 
-    ours = version("edgekeep")
+    known = {**facts(), "sqlite": engine.VERSION}
     if options.json:
-        python = ".".join(map(str, sys.version_info[:3]))
-        show_json({"edgekeep": ours, "python": python, "platform": sys.platform})
+        show_json(known)
     else:
-        print(f"edgekeep {ours}")
+        print(
+            f"edgekeep {known['edgekeep']}\n"
+            f"Python {known['python']} on {known['platform']}\n"
+            f"SQLite {known['sqlite']}, in the package apsw: D1, KV, objects and the ledger of R2"
+        )
     return OK

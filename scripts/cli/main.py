@@ -48,7 +48,8 @@ _VERBS = {
     "edge": ("edge", "build, check and deploy the Worker for Cloudflare"),
     "routes": ("doors", "print every door and who may call it"),
     "docs": ("reference", "write the generated pages of docs/"),
-    "version": ("about", "print the version"),
+    "about": ("about", "tell what this is and what it runs on, SQLite included"),
+    "version": ("version", "print the version"),
 }
 
 

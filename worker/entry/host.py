@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from d1_schema.sqlite import engine
 from worker.app import Worker
 from worker.entry.config import Config, ConfigError
 from worker.entry.console.frame import Console
@@ -149,6 +150,7 @@ async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str) -> N
     sys.setswitchinterval(0.001)
     for name in opened.migrated:
         _say(f"migration {name} applied")
+    _say(f"D1 and objects run on SQLite {engine.VERSION}")
     _say(f"Edgekeep is ready at {url}  (Ctrl-C stops it)")
     await stop.wait()
     _say("stopping …")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from d1_schema.sqlite import engine
 from kv.checks import KVError
 from worker.api_page.summaries import summaries
 from worker.entry.console.kv_pages import namespace_of
@@ -48,6 +49,7 @@ def _facts(console: "Console") -> list[tuple[str, str]]:
         ("Configuration", str(console.opened.config.path)),
         ("Started", f"{moment(console.started_at)} ({duration(now - console.started_at)} ago)"),
         ("Python", f"{platform.python_version()} on {platform.system()}"),
+        ("SQLite", engine.VERSION),
     ]
 
 
