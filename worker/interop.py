@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -313,7 +313,7 @@ class StreamReader:
         free(reader)
 
 
-async def read_stream(stream: Any) -> AsyncIterator[bytes]:
+async def read_stream(stream: Any) -> AsyncGenerator[bytes, None]:
     """Yield the chunks of a ReadableStream; whoever stops early cancels it. Raises `JsError`."""
     reader = StreamReader(stream)
     try:

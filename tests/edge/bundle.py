@@ -20,6 +20,7 @@ _TEST_MODULES = (
     "tests.edge.inside.door",
     "tests.edge.inside.ports",
     "tests.edge.inside.relay",
+    "tests.edge.inside.streaming",
     "tests.support.crypto_vectors",
 )
 _PACKAGES = ("dilithium_py/", "fastjsonschema/", "google/", "jwt/")

@@ -1,5 +1,5 @@
 """
-The current workerd with the bundle exactly as built: native Python Durable Objects.
+The current workerd with the bundle as built and one more actor: native Python Durable Objects.
 
 It needs a Pyodide bundle: from the folder EDGE_PYODIDE_DIR, or from Cloudflare's server when that
 can be reached (facts/components.md).
@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scripts.edge.closure import find_closure
 from scripts.edge.toolchain import install
 from scripts.edge.wrangler_config import SOURCES
 from tests.edge.bundle import as_modules, built
@@ -35,15 +36,19 @@ def available() -> bool:
 
 
 def options() -> dict[str, Any]:
-    """Return Miniflare's options for what `edgekeep edge build` makes."""
+    """Return Miniflare's options for what `edgekeep edge build` makes, under tests' entry."""
     files = {
         path.removeprefix(f"{SOURCES}/"): data
         for path, data in built().items()
         if path.startswith((f"{SOURCES}/", "python_modules/"))
     }
-    flags = ["python_workers"]
+    for module in find_closure(ROOT, "tests.edge.inside.streaming").modules.values():
+        files[module.path.as_posix()] = (ROOT / module.path).read_bytes()
+    files["main.py"] = (ROOT / "tests/edge/inside/native.py").read_bytes()
+    flags = ["python_workers", "webcrypto_modern_algorithms"]
     if os.environ.get("EDGE_PYODIDE_DIR"):
         flags.append("python_workers_development")
+    actors = [*load_config(ROOT / "wrangler_compat.toml").actors.items(), ("STREAMS", "Streams")]
     return {
         "compatibilityDate": "2026-11-01",
         "compatibilityFlags": flags,
@@ -51,8 +56,7 @@ def options() -> dict[str, Any]:
         "bindings": {**SECRETS, "PROFILE_STORE": "kv"},
         **declared_stores(),
         "durableObjects": {
-            binding: {"className": class_name, "useSQLite": True}
-            for binding, class_name in load_config(ROOT / "wrangler_compat.toml").actors.items()
+            binding: {"className": class_name, "useSQLite": True} for binding, class_name in actors
         },
     }
 

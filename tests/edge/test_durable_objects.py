@@ -12,6 +12,7 @@ from aiohttp import ClientSession, TCPConnector
 
 from tests.edge.current import running_current
 from tests.edge.edge_host import EdgeHost
+from tests.edge.test_streams import events_arrive_one_by_one
 from tests.edge.workerd import Workerd
 from tests.support.profiles import ids, many
 from tests.support.running_host import messages
@@ -65,3 +66,8 @@ async def test_an_atomic_import_is_staged_in_the_room(current: EdgeHost) -> None
 
     assert answer.status == 200, answer.body
     assert answer.json()["profiles_stored"] == 300
+
+
+async def test_an_actor_streams(started: Workerd) -> None:
+    """Server-sent events of a Python actor arrive one by one."""
+    await events_arrive_one_by_one(started.url)

@@ -1,6 +1,6 @@
 """JavaScript requests in, core requests out, and back: bodies stream both ways."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,6 +50,37 @@ class EdgeRequest(Request):
     def forward(self, path: str, query: Mapping[str, str]) -> Request:
         """Return this request readdressed to an actor: same headers, same unread body."""
         return EdgeRequest(self.method, path, urlencode(query), self.headers, self.js_body)
+
+
+class JsBody:
+    """
+    The body of a response that is still in JavaScript.
+
+    Handed on, it never comes here: each chunk passes as it was sent. Iterated, it is read.
+    """
+
+    __slots__ = ("_chunks", "_js")
+
+    def __init__(self, js: Any) -> None:
+        self._js = js
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = interop.read_stream(self.hand_on())
+        return await anext(self._chunks)
+
+    def hand_on(self) -> Any:
+        """Return the ReadableStream; it is the receiver's now. None when it was begun already."""
+        js, self._js = self._js, None
+        return js
+
+    def cancel(self) -> None:
+        """Give up what nobody began to read."""
+        interop.StreamReader(self.hand_on()).cancel()
 
 
 async def _chunks(js_body: Any) -> AsyncIterator[bytes]:
@@ -107,26 +138,27 @@ def response_to_js(response: Response, keep_alive: KeepAlive, *, method: str = "
         options.webSocket = getattr(response.web_socket, "js", response.web_socket)
     body: Any = None
     if method != "HEAD" and response.status not in _BODYLESS:
-        if isinstance(response.body, bytes):
-            body = interop.buffer(response.body)
-        elif response.body is not None:
-            # The platform takes a length from the stream alone, not from the header.
-            length = response.headers.get("Content-Length")
-            body = interop.stream_of(response.body, keep_alive, int(length) if length else None)
+        body = _js_body(response, keep_alive)
+    elif isinstance(response.body, JsBody):
+        response.body.cancel()
     # An absent body is undefined here; the constructor takes that like null.
     return interop.construct("Response", body, options)
 
 
-async def response_from_js(raw: Any) -> Response:
-    """
-    Return the core's response for what an actor answered.
+def _js_body(response: Response, keep_alive: KeepAlive) -> Any:
+    body = response.body
+    if body is None or isinstance(body, bytes):
+        return None if body is None else interop.buffer(body)
+    if isinstance(body, JsBody) and (js := body.hand_on()) is not None:
+        return js
+    # The platform takes a length from the stream alone, not from the header.
+    length = response.headers.get("Content-Length")
+    return interop.stream_of(body, keep_alive, int(length) if length else None)
 
-    Its body is read whole: an actor answers with a report, not with a stream, and the caller may
-    keep the answer beyond the call.
-    """
-    headers = headers_from_js(raw.headers)
+
+def response_from_js(raw: Any) -> Response:
+    """Return the core's response for what an actor answered; its body is not read."""
     web_socket = interop.member(raw, "webSocket")
-    body = None
-    if web_socket is None:
-        body = interop.to_bytes(await interop.call(raw, "arrayBuffer"))
-    return Response(body, int(raw.status), headers, web_socket)
+    js_body = None if web_socket is not None else interop.member(raw, "body")
+    body = None if js_body is None else JsBody(js_body)
+    return Response(body, int(raw.status), headers_from_js(raw.headers), web_socket)

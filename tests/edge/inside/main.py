@@ -13,7 +13,7 @@ from typing import Any
 
 from durable import object_file
 from durable.embedded import Actors
-from tests.edge.inside import door, relay
+from tests.edge.inside import door, relay, streaming
 from worker import interop
 from worker.entry import edge
 from worker.entry.edge_tools import random_bytes
@@ -48,6 +48,8 @@ async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
         call = interop.to_bytes(await js_request.arrayBuffer())
         outcome = await door.answer(call, js_env)
         return interop.construct("Response", interop.buffer(outcome))
+    if streaming.DOOR in str(js_request.url) or streaming.ACTOR in str(js_request.url):
+        return await _stream(js_request, js_env, context)
     # Opened and closed with each request: a future of one request must not be settled by another.
     actors = await Actors.open(Path("/tmp/durable"), clock=time.time, random_bytes=random_bytes)
     try:
@@ -57,6 +59,15 @@ async def on_fetch(js_request: Any, js_env: Any, context: Any) -> Any:
         return await edge.answer(js_request, js_env, context, _rooms_of(actors))
     finally:
         await actors.close()
+
+
+async def _stream(js_request: Any, js_env: Any, context: Any) -> Any:
+    """Stand on both sides of a Durable Object in JavaScript, which asks this Worker (rooms.mjs)."""
+    ways = edge.crossing(context)
+    request = ways.request_in(js_request)
+    if request.path == streaming.ACTOR:
+        return ways.response_out(streaming.answer(request))
+    return ways.response_out(await streaming.through(js_env.STREAMS, ways, request))
 
 
 def _rooms_of(actors: Actors) -> edge.Bind:
