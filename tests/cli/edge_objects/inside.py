@@ -162,7 +162,8 @@ async def sql_rows_are_plain():
 async def sql_bindings_cross_as_cloudflare_reads_them():
     sql = make()[1].storage.sql
     kinds = sql.exec("KINDS", 1, 2.5, "x", b"b", bytearray(b"b"), None, True).to_array()[0]
-    expected = ["Number", "Number", "String", "Uint8Array", "Uint8Array", "undefined", "Boolean"]
+    # A bool binds as its text there, so it crosses as that.
+    expected = ["Number", "Number", "String", "Uint8Array", "Uint8Array", "undefined", "String"]
     assert list(kinds.values()) == expected, kinds
     await raises(TypeError, "BigInt", lambda: sql.exec("KINDS", 2**60))
 
