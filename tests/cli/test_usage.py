@@ -27,8 +27,9 @@ HEAVY = (
 
 def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """Return the parsers of all verbs below *parser*."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
+    # argparse tells its verbs to nobody.
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             return [leaf for child in action.choices.values() for leaf in leaves(child)]
     return [parser]
 

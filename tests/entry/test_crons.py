@@ -85,11 +85,12 @@ class Night:
         self.errors: list[str] = []
         self.job: Callable[[str], Awaitable[None]] | None = None
         self.env: Any = SimpleNamespace(
-            tools=SimpleNamespace(now=lambda: self.moment.timestamp(), pause=self._pause),
+            tools=SimpleNamespace(now=lambda: self.moment.timestamp(), pause=self.pause),
             log=SimpleNamespace(error=lambda event, error, cron: self.errors.append(cron)),
         )
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
+        """Let *seconds* pass at once."""
         self.moment += timedelta(seconds=seconds)
         if self.moment >= self._end:
             raise asyncio.CancelledError
@@ -150,7 +151,7 @@ async def test_what_was_due_while_the_machine_slept_runs_once() -> None:
 
     async def pause(seconds: float) -> None:
         nonlocal slept
-        await night._pause(seconds)
+        await night.pause(seconds)
         if not slept:
             slept = True
             night.moment += timedelta(hours=3)
