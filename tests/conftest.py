@@ -1,5 +1,6 @@
 """Fixtures that every directory of tests may use."""
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from tests.support.running_host import RunningHost
 
 pytest_plugins = ("tests.support.end_of_run",)
+
+# A shell that runs us in the background lets us ignore Ctrl-C, and so would what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, and no verdict from the clock: a busy machine is not a defect.
 settings.register_profile("edgekeep", derandomize=True, deadline=None, database=None)

@@ -15,11 +15,10 @@ import pytest
 
 from scripts.cli.sample import demo_profile
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 EDGEKEEP = Path(sys.executable).parent / "edgekeep"
-# A process that takes longer than this, in seconds, hangs.
-PATIENCE = 60
 
 Run = subprocess.CompletedProcess[str]
 Edgekeep = Callable[..., Run]

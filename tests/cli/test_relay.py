@@ -18,6 +18,7 @@ from clients.python.relay.errors import SealError
 from clients.python.relay.home import State
 from clients.python.relay.sealing import IdentityKey, is_signed, pack, seal, unseal
 from tests.cli.conftest import ROOT, Run, Server, command, environment, run_edgekeep, wait_until
+from tests.support.waiting import PATIENCE
 
 PASSWORD = b"tangerine velocity 9\n"
 Say = Callable[..., Run]
@@ -80,7 +81,7 @@ def test_whoever_listens_hears_at_once(
         wait_until(lambda: "Do you?" in output.read_text())
     finally:
         listening.send_signal(signal.SIGINT)
-        assert listening.wait(20) == 130
+        assert listening.wait(PATIENCE) == 130
 
 
 def test_prekeys_are_topped_up_before_they_run_out(

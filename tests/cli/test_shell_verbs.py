@@ -263,7 +263,7 @@ def test_scripts_test_hands_its_arguments_to_pytest(checkout: Checkout, tmp_path
 
     here, line = done.stdout.splitlines()
     assert here == f"pytest here: {checkout.root}"
-    assert line == "pytest: -p tests.support.workers -n auto --durations=10 -rsxX -k two words"
+    assert line == "pytest: -p tests.support.workers -n auto --durations=10 -rfEsxX -k two words"
 
 
 def test_scripts_check_runs_all_and_names_what_failed(checkout: Checkout) -> None:

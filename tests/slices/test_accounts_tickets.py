@@ -66,6 +66,7 @@ async def test_a_ticket_ends_after_thirty_seconds(
     host: RunningHost, seconds: int, holds: bool
 ) -> None:
     """Not used by then, it is of no use."""
+    host.clock.stand()
     ticket = await _ticket(await _admin(host))
     later(host, seconds)
     assert await _opens(host, ticket) is holds

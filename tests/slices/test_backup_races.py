@@ -24,7 +24,8 @@ async def ada(host: RunningHost) -> Keeper:
 
 @pytest.fixture
 async def waiting(ada: Keeper) -> AsyncIterator[RawConnection]:
-    """An upload of blob(9) over version 1 that stands at its half."""
+    """An upload of blob(9) over version 1 that stands at its half, and so does the clock."""
+    ada.host.clock.stand()
     await ada.store(blob(1))
     connection = await connect(ada.host.port)
     fields = {**ada.headers, "Content-Length": str(SIZE), "If-Match": "1"}

@@ -1,4 +1,4 @@
-"""A clock that tests move: real time and what was added to it."""
+"""A clock that tests move: real time and what was added to it; told to stand, that alone."""
 
 import contextlib
 import time
@@ -10,10 +10,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self._stood_at: float | None = None
 
     def __call__(self) -> float:
         """Return the time."""
-        return time.time() + self.ahead
+        return (self._stood_at or time.time()) + self.ahead
+
+    def stand(self) -> None:
+        """Pass no more by itself: for tests that come within a second of an end."""
+        self._stood_at = time.time()
 
     def forward(self, seconds: float) -> None:
         """Let *seconds* pass at once; a negative number sets the clock back."""
