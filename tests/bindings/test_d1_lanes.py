@@ -23,6 +23,7 @@ from d1_schema.sqlite.dialect import open_connection
 from d1_schema.sqlite.engine import Connection, connect
 from d1_schema.sqlite.handle import Handle
 from d1_schema.sqlite.slow_memo import MEMO_SIZE, SLOW_AFTER, SlowMemo
+from tests.support.waiting import PATIENCE
 
 COUNT = (
     "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {}) SELECT {} FROM c"
@@ -142,7 +143,7 @@ async def test_a_cancelled_read_stops(db: EmbeddedDatabase) -> None:
             await task
 
     found = db.prepare(COUNT.format(200_000, "max(x) m")).first("m")
-    assert await asyncio.wait_for(found, 10) == 200_000
+    assert await asyncio.wait_for(found, PATIENCE) == 200_000
 
 
 async def test_a_statement_may_not_take_for_ever(

@@ -11,7 +11,7 @@ from durable.local_socket import LocalSocket, local_pair
 from durable.socket_frames import Closed
 from tests.bindings.durable_world import World
 from tests.bindings.durable_world import made_world as world
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 __all__ = ["world"]
 
@@ -115,10 +115,10 @@ async def test_a_feeder_is_told_when_the_object_is_behind(world: World) -> None:
     client = await open_stream(world)
     assert not any(client.feed("slow") for _ in range(200))
     assert any(client.feed("slow") for _ in range(200))
-    await asyncio.wait_for(client.writable(), 5)
+    await asyncio.wait_for(client.writable(), PATIENCE)
     await world.settle()
     assert [client.feed(b"x" * 400_000) for _ in range(3)] == [False, False, True]
-    await asyncio.wait_for(client.writable(), 5)
+    await asyncio.wait_for(client.writable(), PATIENCE)
 
 
 async def test_what_the_network_has_not_taken_is_counted(world: World) -> None:
@@ -148,7 +148,7 @@ async def test_a_socket_closes_by_itself_also_while_the_object_sleeps(world: Wor
     """At its time, with code and reason; hibernation does not change that."""
     client = await open_stream(world, 0.05)
     await world.hibernate()
-    assert await asyncio.wait_for(client.receive(), 5) == Closed(4401, "over")
+    assert await asyncio.wait_for(client.receive(), PATIENCE) == Closed(4401, "over")
 
 
 async def test_the_last_time_to_close_counts_and_a_closed_socket_has_none(world: World) -> None:

@@ -11,6 +11,7 @@ from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
 from tests.support.relay import HANDSHAKE
 from tests.support.running_host import RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
 from worker.route_table import Route
@@ -116,7 +117,7 @@ async def test_every_way_to_answer_carries_them_once(tmp_path: Path) -> None:
         for sent in (b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", b"nonsense\r\n\r\n"):
             connection = await connect(host.port)
             await connection.send(sent)
-            raw = await asyncio.wait_for(connection.reader.readuntil(b"\r\n\r\n"), 10)
+            raw = await asyncio.wait_for(connection.reader.readuntil(b"\r\n\r\n"), PATIENCE)
             told = dict(line.split(": ", 1) for line in raw.decode().split("\r\n")[1:-2])
             carries(told)
             await connection.cut()

@@ -12,6 +12,7 @@ from aiohttp import ClientError
 from tests.support.accounts import PASSWORD
 from tests.support.child_host import ChildHost, child_host
 from tests.support.relay import Peer
+from tests.support.waiting import PATIENCE, until
 from worker.relay import relay_pb2 as pb
 
 ROUNDS = 3
@@ -36,13 +37,11 @@ async def open_socket(child: ChildHost, its_token: str, query: str = "") -> Peer
     return Peer(await child.session.ws_connect(url, max_msg_size=0))
 
 
-async def frames_until_the_end(peer: Peer) -> list[Any]:
-    """Return every frame that comes before the connection breaks."""
-    found = []
+async def frames_until_the_end(peer: Peer, found: list[Any]) -> None:
+    """Put every frame that comes before the connection breaks into *found*."""
     with contextlib.suppress(AssertionError, ClientError, ConnectionError):
         while True:
             found.append(await peer.hear())
-    return found
 
 
 async def send_all(peer: Peer, names: list[str]) -> None:
@@ -79,14 +78,17 @@ async def test_nothing_that_was_accepted_is_lost(tmp_path: Path, query: str, cou
             await reader.say(subscribe=pb.Subscribe())
             batch = [f"{number}-{one}" for one in range(count)]
             names += batch
+            answers: list[Any] = []
+            pushed: list[Any] = []
             work = asyncio.gather(
-                frames_until_the_end(sender),
-                frames_until_the_end(reader),
+                frames_until_the_end(sender, answers),
+                frames_until_the_end(reader, pushed),
                 send_all(sender, batch),
             )
-            await asyncio.sleep(0.15 + 0.1 * number)
+            await until(lambda answers=answers: len(answers) > 0)
+            await asyncio.sleep(0.1 * number)
             assert await child.stop(signal.SIGKILL) == -signal.SIGKILL
-            answers, pushed, _ = await asyncio.wait_for(work, 20)
+            await asyncio.wait_for(work, PATIENCE)
             accepted |= {one.sent.id for one in answers if one.WhichOneof("event") == "sent"}
             received |= unique(pushed)
             await child.start()

@@ -12,6 +12,7 @@ from tests.edge.workerd import Workerd
 from tests.support.backups import BINARY, Keeper, blob, pieces
 from tests.support.problems import assert_problem
 from tests.support.raw import connect, head
+from tests.support.waiting import PATIENCE
 from worker.identity.tokens import issue
 
 _ACCOUNT = "INSERT INTO accounts VALUES ('ada', 'owner', 0, 0, NULL)"
@@ -70,7 +71,7 @@ async def test_a_body_that_breaks_off_at_the_edge_leaves_the_old(
     await connection.send(head("POST", "/v1/backup", fields) + blob(2, 50_000))
     await asyncio.sleep(0.3)
     await connection.cut()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while (answer := await ada.store(blob(3), 1)).status == 409:
             assert answer.json()["error"] == "backup_in_use"
             assert (await ada.fetch()).body == blob(1)

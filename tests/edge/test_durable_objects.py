@@ -16,6 +16,7 @@ from tests.edge.test_streams import events_arrive_one_by_one
 from tests.edge.workerd import Workerd
 from tests.support.profiles import ids, many
 from tests.support.running_host import messages
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ async def test_an_import_runs_in_its_room(current: EdgeHost) -> None:
     import_id = "imp_20261121080000_aaaaaa"
     async with current.watch(import_id) as socket:
         answer = await current.send_profiles(many(500), f"?id={import_id}")
-        told = await asyncio.wait_for(messages(socket), 30)
+        told = await asyncio.wait_for(messages(socket), PATIENCE)
 
     assert answer.status == 200, answer.body
     assert answer.json()["profiles_stored"] == 500

@@ -17,6 +17,7 @@ from tests.support.key_pairs import KeyPair, link, sign_in_by
 from tests.support.ports import free_port
 from tests.support.problems import assert_problem
 from tests.support.running_host import SECRETS
+from tests.support.waiting import PATIENCE
 
 _SECRET = "a secret of the service"
 
@@ -77,7 +78,7 @@ async def test_a_mail_is_offered_until_it_is_taken_and_its_link_signs_in(
     asked = await host.ask("POST", "/api/auth/magic-link", json={"email": "Ada@Bücher.example"})
     assert asked.status == 202, asked.body
     page.keep(asked)
-    mails = [await asyncio.wait_for(service.asked.get(), 20) for _ in range(2)]
+    mails = [await asyncio.wait_for(service.asked.get(), PATIENCE) for _ in range(2)]
     assert mails[0] == mails[1]
     shown, mail = mails[0]
     assert shown == f"Bearer {_SECRET}"

@@ -13,6 +13,7 @@ from tests.support.problems import assert_problem
 from tests.support.profiles import encode, many, profile
 from tests.support.raw import connect, head
 from tests.support.running_host import RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
 from worker.route_table import Route
@@ -173,7 +174,7 @@ async def test_a_refused_upload_does_not_poison_the_connection(host: RunningHost
     assert (await connection.answer()).status == 401
     await connection.send(smuggled)
     await connection.send(head("GET", "/nope", {}))
-    rest = await asyncio.wait_for(connection.reader.read(200), 5)
+    rest = await asyncio.wait_for(connection.reader.read(200), PATIENCE)
     assert rest == b"" or rest.startswith(b"HTTP/1.1 404")
     await connection.cut()
     assert not [event for event in host.requests_logged() if event["route"] == "/healthz"]

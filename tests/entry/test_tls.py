@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from tests.cli.conftest import run_edgekeep, running_server
 from tests.support.ports import free_port
 from tests.support.running_host import SECRETS
+from tests.support.waiting import PATIENCE
 from worker.entry.config import ConfigError
 from worker.entry.host import Listen, warnings
 from worker.entry.tls import development, load
@@ -204,7 +205,7 @@ async def test_plain_http_and_old_versions_are_not_answered(secure: Secure) -> N
     """Nothing but a TLS record comes back, and the host goes on."""
     reader, writer = await asyncio.open_connection("127.0.0.1", secure.port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert b"HTTP/1.1" not in await asyncio.wait_for(reader.read(), 10)
+    assert b"HTTP/1.1" not in await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE

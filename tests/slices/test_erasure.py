@@ -20,6 +20,7 @@ from tests.support.prekeys import Device, join
 from tests.support.profiles import line, many
 from tests.support.relay import User, user
 from tests.support.running_host import RunningHost, running_host
+from tests.support.waiting import PATIENCE
 from worker import data_holders
 from worker.env import Env
 from worker.relay import relay_pb2 as pb
@@ -123,7 +124,7 @@ async def test_after_an_erasure_nothing_is_found_in_any_store(
         log = "".join(host.log)
         host.clock.forward(60)
         await host.opened.actors.tick()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while any(places(below(state), one) for one in canaries):
                 await asyncio.sleep(0.1)
         after = below(state)
