@@ -42,8 +42,7 @@ class KVPut(NamedTuple):
     metadata: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class KVStored:
+class KVStored(NamedTuple):
     """What an adapter returns for one key."""
 
     value: bytes
