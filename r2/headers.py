@@ -62,9 +62,19 @@ def parse_http_date(text: str) -> datetime | None:
 
 
 def check_moment(what: str, value: object) -> datetime:
-    """Return an aware datetime; TypeError for anything else (a naive one is ambiguous)."""
+    """
+    Return an aware datetime.
+
+    TypeError for anything else (a naive one is ambiguous), and for what Cloudflare cannot keep:
+    it counts nanoseconds in 64 bits, whatever years its texts name.
+    """
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError(f"{what} is a datetime with a time zone.")
+    milliseconds = to_milliseconds(value)
+    if milliseconds > _LAST_MS:
+        raise TypeError("This API doesn't support dates after 2189.")
+    if milliseconds < -_LAST_MS:
+        raise TypeError("This API doesn't support dates before 1687.")
     return value
 
 
@@ -83,5 +93,6 @@ def _snake(name: str) -> str:
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
 
 
+_LAST_MS = (2**63 - 1) // 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC) - _EPOCH

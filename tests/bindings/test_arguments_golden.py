@@ -6,12 +6,16 @@ The lines of golden/arguments.jsonl are named by the call and its argument as JS
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from d1_schema.contract import D1Error
+from d1_schema.embedded import open_database
 from durable.contract import DurableError, DurableObject
+from durable.socket_frames import check_close
 from kv.checks import KVError
 from kv.contract import KVNamespace
 from tests.bindings.adapters import KV_ADAPTERS, START, Clock
@@ -124,4 +128,94 @@ async def test_what_is_no_number_at_all_is_a_type_error(tmp_path: Path, wrong: A
         await kv.list(cursor=wrong)
     with pytest.raises(TypeError, match="must be a str, not"):
         await kv.list(prefix=wrong)
+    await kv.close()
+
+
+async def test_a_lone_surrogate_in_sql_is_read_as_a_replacement(tmp_path: Path) -> None:
+    """No error of Python's: it is one character, U+FFFD, whichever way SQL comes."""
+    db = await open_database(tmp_path / "d1.sqlite")
+
+    assert await db.prepare("SELECT '\ud800' || ? a").bind("\ud800").first("a") == "\ufffd\ufffd"
+    assert (await db.exec("SELECT '\ud800'")).count == 1
+    with pytest.raises(D1Error, match="no such column: \ufffd at offset 7: SQLITE_ERROR"):
+        await db.prepare("SELECT \ud800").first()
+    await db.close()
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"x", ["x"]])
+async def test_what_is_no_text_is_a_type_error_of_d1(tmp_path: Path, wrong: Any) -> None:
+    """With words about the call, before anything runs."""
+    db = await open_database(tmp_path / "d1.sqlite")
+
+    with pytest.raises(TypeError, match="prepare\\(\\) takes SQL as str, not"):
+        db.prepare(wrong)
+    with pytest.raises(TypeError, match="exec\\(\\) takes SQL as str, not"):
+        await db.exec(wrong)
+    with pytest.raises(TypeError, match="batch\\(\\) takes statements"):
+        await db.batch(wrong)
+    if wrong is not None:
+        with pytest.raises(TypeError, match="first\\(\\) takes the name of a column, not"):
+            await db.prepare("SELECT 1 x").first(wrong)
+        with pytest.raises(TypeError, match="with_session\\(\\) takes a str, not"):
+            db.with_session(wrong)
+    await db.close()
+
+
+class Careless(DurableObject):
+    """Calls its storage and a socket with what they do not take."""
+
+    async def errors(self) -> list[str]:
+        """The class and the words of each failure."""
+        storage: Any = self.ctx.storage
+        calls = [
+            lambda: storage.get(5),
+            lambda: storage.get(b"k"),
+            lambda: storage.get([1]),
+            lambda: storage.delete(None),
+            lambda: storage.set_alarm("5"),
+            lambda: storage.set_alarm(datetime(9999, 1, 1, tzinfo=UTC)),
+        ]
+        found = [await _said(call) for call in calls]
+        for sql in (5, None, b"SELECT 1"):
+            with pytest.raises(TypeError, match="SQL must be a str, not"):
+                storage.sql.exec(sql)
+        return found
+
+
+async def _said(call: Any) -> str:
+    with pytest.raises(TypeError) as caught:
+        await call()
+    return str(caught.value)
+
+
+async def test_an_object_refuses_with_words(world: World) -> None:
+    """No text of Python's own machinery comes out of a wrong call."""
+    assert await world.stub(Careless).call("errors") == [
+        "A key must be str, or several in a list, not int.",
+        "A key must be str, or several in a list, not bytes.",
+        "A key must be str, not int.",
+        "A key must be str, or several in a list, not NoneType.",
+        "An alarm time must be a number or datetime, not str.",
+        "This API doesn't support dates after 2189.",
+    ]
+
+
+@pytest.mark.parametrize("code", [1000.0, "1000", True])
+def test_a_close_code_is_an_int(code: Any) -> None:
+    """And the reason is text."""
+    with pytest.raises(TypeError, match="close code must be an int, not"):
+        check_close(code, "")
+    with pytest.raises(TypeError, match="close reason must be a str, not bytes"):
+        check_close(1000, b"bye")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("keys", ["abc", b"abc", 5, None])
+async def test_several_keys_are_not_one(tmp_path: Path, keys: Any) -> None:
+    """A text is no list of its letters."""
+    kv = await KV_ADAPTERS["embedded"](tmp_path, Clock())
+
+    with pytest.raises(TypeError, match="get_many\\(\\) takes several keys"):
+        await kv.get_many(keys)
+    with pytest.raises(TypeError, match="Key name must be a str, not list"):
+        await kv.get_many([["a"]])  # type: ignore[list-item]
     await kv.close()

@@ -15,6 +15,9 @@ from tests.bindings.r2_adapters import OPENERS, Clock
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 -- that it is naive is the point
 AWARE = datetime(2026, 1, 1, tzinfo=UTC)
+# Measured: the last millisecond is 9223372036854, in 2262, and the first as far back.
+LATE = datetime(2262, 4, 11, 23, 47, 16, 855_000, tzinfo=UTC)
+EARLY = datetime(1677, 9, 20, tzinfo=UTC)
 
 
 @pytest.fixture(params=sorted(OPENERS))
@@ -36,6 +39,8 @@ PUTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "etag of bytes": ({"only_if": {"etag_matches": b"x"}}, TypeError, "An etag is a str"),
     "naive moment": ({"only_if": {"uploaded_after": NAIVE}}, TypeError, "with a time zone"),
     "moment as number": ({"only_if": {"uploaded_before": 5}}, TypeError, "with a time zone"),
+    "moment too late": ({"only_if": {"uploaded_after": LATE}}, TypeError, "dates after 2189"),
+    "moment too early": ({"only_if": {"uploaded_before": EARLY}}, TypeError, "dates before 1687"),
     "granularity": ({"only_if": {"seconds_granularity": 1}}, TypeError, "is a bool"),
     "if-none-match": ({"only_if": {"if-none-match": "x"}}, ValueError, "in if-none-match header"),
     "md5 of bytes": ({"md5": b"x"}, TypeError, "MD5 is 16 bytes, not 1"),
@@ -48,6 +53,7 @@ PUTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "http unknown": ({"http_metadata": {"contentType": "x"}}, TypeError, "'contentType'"),
     "http of int": ({"http_metadata": {"content_type": 5}}, TypeError, "content_type is a str"),
     "naive expiry": ({"http_metadata": {"cache_expiry": NAIVE}}, TypeError, "with a time zone"),
+    "late expiry": ({"http_metadata": {"cache_expiry": LATE}}, TypeError, "dates after 2189"),
     "custom is list": ({"custom_metadata": ["x"]}, TypeError, "custom_metadata is a mapping"),
     "custom name": ({"custom_metadata": {1: "x"}}, TypeError, "name is a str, not int"),
     "custom value": ({"custom_metadata": {"a": {}}}, TypeError, "value is a str, not dict"),
