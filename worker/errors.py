@@ -156,6 +156,12 @@ class RangeNotSatisfiable(Problem):
     status, code, title = 416, "range_not_satisfiable", "There is no such part"
 
 
+class HostNotAllowed(Problem):
+    """In development: asked under a name that is none of this host's; see ALLOWED_HOSTS."""
+
+    status, code, title = 421, "host_not_allowed", "This host does not answer to this name"
+
+
 class Unprocessable(Problem):
     """Understood, and refused for what it says."""
 

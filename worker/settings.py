@@ -104,6 +104,10 @@ class Settings:
     cors_origins: tuple[str, ...] = origins(
         "Origins, comma-separated, whose pages may call this API from a browser."
     )
+    allowed_hosts: tuple[str, ...] = words(
+        "Names, comma-separated, that a host in development answers to beside this machine's and "
+        "PUBLIC_URL's, such as a tunnel's."
+    )
     rate_limits: str = choice(
         "auto",
         "on",

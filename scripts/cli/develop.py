@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What a state directory may hold, and what --reset removes of it: everything but the secrets, which
 # say who may come in and not what is stored.
-_OURS = frozenset({"kv", "d1", "r2", "durable", "outbox", "host.lock", "host.json"})
+_OURS = frozenset({"kv", "d1", "r2", "durable", "outbox", "host.lock", "host.json", "host.key"})
 _KEPT = frozenset({".dev.vars", "tls", ".DS_Store"})
 
 

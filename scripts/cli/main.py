@@ -29,6 +29,7 @@ Each verb explains itself: edgekeep VERB --help
 # Each verb or group of verbs: its module in this package, and its line in the list.
 _VERBS = {
     "dev": ("develop", "run the server on this machine"),
+    "console": ("console_link", "print the link that opens the console"),
     "sample": ("sample", "write demo profiles"),
     "import": ("profiles_import", "import profiles into a running server"),
     "report": ("import_report", "print the report of an import"),

@@ -6,7 +6,6 @@ this command was installed from. The state is `.edgekeep` beside it unless --sta
 """
 
 import contextlib
-import json
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
@@ -100,7 +99,22 @@ class Place:
     @property
     def url(self) -> str:
         """Where the host of this state answers; the usual address when none runs."""
-        return str(self._about.get("url", f"http://127.0.0.1:{DEFAULT_PORT}"))
+        return str(self.host.get("url", f"http://127.0.0.1:{DEFAULT_PORT}"))
+
+    def own_address(self, url: str) -> str | None:
+        """
+        Return the address of the running host of this state when *url* means it, or None.
+
+        What listens there is then known to be ours, since the host holds the port: tokens that are
+        made here go to no other place.
+        """
+        ours, asked = urlsplit(self.host.get("url", "")), urlsplit(url)
+        if (ours.scheme, ours.port) != (asked.scheme, asked.port):
+            return None
+        names = {ours.hostname, "localhost"}
+        if ours.hostname in ("0.0.0.0", "::"):  # noqa: S104 - it listens at every address
+            names |= {"127.0.0.1", "::1"}
+        return self.url if asked.hostname in names else None
 
     def certificate_of(self, url: str) -> str:
         """
@@ -111,44 +125,34 @@ class Place:
         ours, asked = urlsplit(self.url), urlsplit(url)
         same_place = asked.hostname in (ours.hostname, "localhost", "127.0.0.1", "::1")
         if asked.scheme == "https" and same_place and asked.port == ours.port:
-            return str(self._about.get("fingerprint", ""))
+            return str(self.host.get("fingerprint", ""))
         return ""
 
     @property
-    def _about(self) -> dict[str, Any]:
-        try:
-            about = json.loads((self.state / "host.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return about if isinstance(about, dict) else {}
+    def host(self) -> dict[str, Any]:
+        """What the host that runs on this state tells of itself; {} when none runs."""
+        from worker.entry.host_record import record
+
+        return record(self.state)
 
     @contextlib.contextmanager
     def alone(self, purpose: str) -> Iterator[None]:
         """Keep hosts away from the state meanwhile; raises `CliError` when one is there."""
-        import fcntl
+        from worker.entry.host_record import InUse, held
 
-        self.state.mkdir(parents=True, exist_ok=True)
-        with (self.state / "host.lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise CliError(
-                    f"Another Edgekeep process uses the state in {self.state}; stop it before "
-                    f"you {purpose}.",
-                    BUSY,
-                ) from None
-            yield
+        try:
+            with held(self.state):
+                yield
+        except InUse:
+            raise CliError(
+                f"Another Edgekeep process uses the state in {self.state}; stop it before "
+                f"you {purpose}.",
+                BUSY,
+            ) from None
 
     @property
     def hosted(self) -> bool:
         """Whether a host (or a verb that works alone) holds the state now."""
-        import fcntl
+        from worker.entry.host_record import is_held
 
-        try:
-            with (self.state / "host.lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return is_held(self.state)

@@ -6,13 +6,12 @@ import socket
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from clients.python.answers import read_problem, sentence
 from scripts.cli.access import development_token
-from scripts.cli.outcome import REFUSED, UNREACHABLE, CliError
+from scripts.cli.outcome import REFUSED, UNREACHABLE, CliError, tell
 from scripts.cli.place import Place, add_place
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def add_server(parser: ArgumentParser) -> None:
         "--url", help="the server (default: the host of the state, else http://127.0.0.1:8788)"
     )
     parser.add_argument(
-        "--token", help="access token (default: made here when the server is on this machine)"
+        "--token", help="access token (default: made here for the host of the state)"
     )
     add_place(parser)
 
@@ -42,8 +41,18 @@ class Target:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CliError(f"{self.url} is not an address like http://127.0.0.1:8788.")
+        ours = place.own_address(self.url)
+        self.url = ours or self.url
         self._certificate = place.certificate_of(self.url)
-        self._token = options.token or self._own_token(place, scope, parts.hostname)
+        self._token = options.token or ""
+        if scope and not self._token:
+            if ours:
+                self._token = development_token(place, [scope])
+            else:
+                tell(
+                    f"edgekeep: {self.url} is not known as the host of {place.state}, so no token "
+                    f"was made for it. If it needs one: --token (edgekeep token --scope {scope})."
+                )
 
     @property
     def headers(self) -> dict[str, str]:
@@ -53,12 +62,6 @@ class Target:
     def session(self, **timeouts: float) -> AbstractAsyncContextManager["ClientSession"]:
         """Yield a client session that carries the token; see `reach`."""
         return reach(self.url, self.headers, certificate=self._certificate, **timeouts)
-
-    @staticmethod
-    def _own_token(place: Place, scope: str, host: str) -> str:
-        if not scope or not _is_loopback(host):
-            return ""
-        return development_token(place, [scope])
 
 
 @contextlib.asynccontextmanager
@@ -125,12 +128,3 @@ async def refusal(response: "ClientResponse") -> CliError:
 def said(status: int, problem: dict[str, Any]) -> CliError:
     """Return the *problem* document of an answer as a sentence, with the exit code."""
     return CliError(sentence(status, problem), REFUSED if status < 500 else UNREACHABLE)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -52,6 +53,17 @@ class ConsoleHost:
 
     url: str
     process: "subprocess.Popen[bytes]"
+    state: Path
+
+    @property
+    def link(self) -> str:
+        """The link that opens its console."""
+        return f"{self.url}/_console?key={self.key}"
+
+    @property
+    def key(self) -> str:
+        """The key of its console, as its owner reads it."""
+        return (self.state / "host.key").read_text().strip()
 
     def get(self, path: str) -> int:
         """GET *path* without a browser; returns the status."""
@@ -109,7 +121,7 @@ class start_host:  # noqa: N801 - used as a function
                 stdout=log,
                 stderr=said,
             )
-        self._running = ConsoleHost(f"http://127.0.0.1:{port}", process)
+        self._running = ConsoleHost(f"http://127.0.0.1:{port}", process, self.place / "state")
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and process.poll() is None:
             try:
@@ -176,7 +188,9 @@ def open_page(
     browser: Browser, console_host: ConsoleHost, complaints: Complaints
 ) -> Iterator[OpenPage]:
     """
-    Return a function that opens a page in a fresh profile; options are those of `new_context`.
+    Return a function that opens a page in a profile that has the key of the console alone.
+
+    Its options are those of `new_context`.
 
     For example `open_page(java_script_enabled=False)`, `open_page(color_scheme="dark")`,
     `open_page(viewport={"width": 360, "height": 740})`.
@@ -187,6 +201,10 @@ def open_page(
             context = browser.new_context(base_url=console_host.url, **options)
             opened.callback(context.close)
             context.set_default_timeout(_PATIENCE_MS)
+            name = f"edgekeep_key_{urlsplit(console_host.url).port}"
+            context.add_cookies(
+                [{"name": name, "value": console_host.key, "url": f"{console_host.url}/_console"}]
+            )
             page = context.new_page()
             complaints.listen(page)
             return page

@@ -158,6 +158,7 @@ def test_a_live_page_lets_the_host_stop_and_finds_it_again(
     """The stop does not wait for the page; the page says that the host is away."""
     page = open_page()
     with start_host(tmp_path) as host:
+        page.goto(host.link)
         page.goto(f"{host.url}/_console/log")
         expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#state")).to_contain_text("does not answer")
@@ -183,7 +184,7 @@ def test_a_refusal_is_a_page_with_a_way_back(
     page.goto("/_console/nothing")
     expect(page.locator("h1")).to_have_text("No such page")
     page.goto("/_console/crons")
-    page.context.clear_cookies()
+    page.context.clear_cookies(name="edgekeep_console")
     page.get_by_role("button", name="Run now").first.click()
     expect(page.get_by_role("alert")).to_contain_text("reload the page")
     shoot(page, "refusal")

@@ -59,6 +59,7 @@ def data(
     """Tables and an import with errors, made through the console itself."""
     with browser.new_context(base_url=console_host.url) as context:
         page = context.new_page()
+        page.goto(console_host.link)
         write(page, MAKE)
         expect(page.get_by_role("heading", name="Result")).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)

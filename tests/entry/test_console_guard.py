@@ -12,7 +12,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.support.raw import connect, head
 from tests.support.running_host import Answer, RunningHost, running_host
-from worker.entry.console.guard import is_loopback, names_of, refusal
+from worker.entry.console.guard import names_of, refusal
+from worker.entry.own_names import is_loopback
 
 KV = "/_console/kv/IMPORT_REPORT_KV"
 
@@ -181,7 +182,9 @@ async def test_every_answer_carries_the_headers_of_safety(seeded: RunningHost) -
         for headers in ({}, {"Host": "evil.example"}):
             answer = await seeded.get(f"/_console{path}", headers=headers, allow_redirects=False)
             safe(answer.headers)
-    async with seeded.session.get(seeded.url + "/_console/log/stream") as stream:
+    async with seeded.session.get(
+        seeded.url + "/_console/log/stream", headers=seeded.with_key({})
+    ) as stream:
         safe(stream.headers)
 
 
@@ -284,6 +287,7 @@ async def test_a_form_that_does_not_end_is_cut_off(seeded: RunningHost) -> None:
     connection = await connect(seeded.port)
     kind = "application/x-www-form-urlencoded"
     fields = {"Content-Type": kind, "Transfer-Encoding": "chunked"}
+    fields["Cookie"] = seeded.with_key({"Host": "localhost"})["Cookie"]
     await connection.send(head("POST", f"{KV}/put", fields))
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     for _ in range(27):

@@ -127,7 +127,7 @@ async def test_progress_is_told_live_until_the_report(host: RunningHost) -> None
         await gate.wait()
 
     url = f"{host.url}/_console/imports/progress?id={ID}"
-    async with host.session.get(url) as stream:
+    async with host.session.get(url, headers=host.with_key({})) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         watching = asyncio.create_task(told(stream, events))
         sending = asyncio.create_task(send(visitor, slowly(), "application/json", id=ID))
@@ -174,7 +174,9 @@ async def test_a_watcher_that_comes_at_the_last_moment_harms_nobody(
 
 async def test_a_watcher_that_leaves_lets_its_socket_go(host: RunningHost) -> None:
     """The room has no socket of a page that was closed."""
-    async with host.session.get(f"{host.url}/_console/imports/progress?id={ID}") as stream:
+    async with host.session.get(
+        f"{host.url}/_console/imports/progress?id={ID}", headers=host.with_key({})
+    ) as stream:
         await stream.content.readline()
         assert [one.sockets for one in host.opened.actors.live("ImportRoom")] == [1]
 

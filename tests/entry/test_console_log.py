@@ -98,7 +98,9 @@ async def event(stream: ClientResponse) -> dict[str, Any]:
 async def test_new_lines_come_as_events(host: RunningHost) -> None:
     """Filtered as the page is; the id counts lines, so that a reader can go on where it was."""
     await host.get("/readyz")
-    async with host.session.get(f"{host.url}{LOG}/stream?route=/healthz") as stream:
+    async with host.session.get(
+        f"{host.url}{LOG}/stream?route=/healthz", headers=host.with_key({})
+    ) as stream:
         assert stream.content_type == "text/event-stream"
         for _ in range(3):
             await host.get("/healthz")
@@ -112,7 +114,7 @@ async def test_new_lines_come_as_events(host: RunningHost) -> None:
     await host.get("/healthz")
     host.env.log.flush()
     again = {"Last-Event-ID": str(last)}
-    async with host.session.get(f"{host.url}{LOG}/stream", headers=again) as stream:
+    async with host.session.get(f"{host.url}{LOG}/stream", headers=host.with_key(again)) as stream:
         news = await event(stream)
     assert news["rows"][-1]["route"] == "/healthz"
     assert news["id"] > last
@@ -124,7 +126,9 @@ async def test_a_page_and_its_stream_leave_no_gap(host: RunningHost) -> None:
     seen = page.partition('data-seen="')[2].partition('"')[0]
     await host.get("/healthz")
     host.env.log.flush()
-    async with host.session.get(f"{host.url}{LOG}/stream?seen={seen}") as stream:
+    async with host.session.get(
+        f"{host.url}{LOG}/stream?seen={seen}", headers=host.with_key({})
+    ) as stream:
         assert (await event(stream))["rows"][0]["route"] == "/healthz"
 
 
@@ -132,7 +136,7 @@ async def test_a_stream_ends_when_the_host_stops(tmp_path: Path) -> None:
     """At once, and not after the seconds that requests in flight are granted."""
     async with ClientSession() as session:
         async with running_host(tmp_path / "state") as host:
-            stream = await session.get(f"{host.url}{LOG}/stream")
+            stream = await session.get(f"{host.url}{LOG}/stream", headers=host.with_key({}))
             await stream.content.readline()
             began = time.monotonic()
         assert time.monotonic() - began < GRACE
@@ -143,7 +147,7 @@ async def test_a_stream_ends_when_the_host_stops(tmp_path: Path) -> None:
 async def test_a_reader_that_leaves_is_forgotten(host: RunningHost) -> None:
     """Its watcher goes with the next line."""
     before = asyncio.all_tasks()
-    stream = await host.session.get(f"{host.url}{LOG}/stream")
+    stream = await host.session.get(f"{host.url}{LOG}/stream", headers=host.with_key({}))
     await stream.content.readline()
     assert asyncio.all_tasks() > before
     stream.close()

@@ -167,6 +167,11 @@ def trusting(secure: Secure) -> ClientSession:
     return ClientSession(connector=TCPConnector(ssl=context))
 
 
+def console_link(secure: Secure) -> str:
+    """Return the link that opens the console, as its verb prints it, by the name that is asked."""
+    return secure.verb("console").stdout.strip().replace("127.0.0.1", "localhost")
+
+
 async def test_browsers_that_trust_the_certificate_are_answered(secure: Secure) -> None:
     """By name and by address; sockets too; and no HSTS, which would bind all of localhost."""
     async with trusting(secure) as session:
@@ -179,7 +184,7 @@ async def test_browsers_that_trust_the_certificate_are_answered(secure: Secure) 
         query = f"id=imp_20261121080000_aaaaaa&token={token}"
         async with session.ws_connect(f"{secure.url}/api/profiles/import/progress?{query}") as ws:
             assert (await ws.receive_json())["event"] == "waiting"
-        async with session.get(f"{secure.url}/_console", headers={"Origin": secure.url}) as page:
+        async with session.get(console_link(secure), headers={"Origin": secure.url}) as page:
             assert page.status == 200
 
 
@@ -187,6 +192,10 @@ async def test_forms_of_the_console_work_over_tls(secure: Secure) -> None:
     """A change is made from https; the cookie is Secure, under a name that plain HTTP lacks."""
     form = f"{secure.url}/_console/kv/PROFILES_KV/put"
     async with trusting(secure) as session:
+        async with session.get(console_link(secure), allow_redirects=False) as opened:
+            [key] = opened.cookies.values()
+            assert key.key == f"__Secure-edgekeep_key_{secure.port}"
+            assert (key["secure"], key["samesite"], key["path"]) == (True, "Strict", "/_console")
         async with session.get(form) as page:
             found = re.search(r'name="csrf" value="([^"]+)"', await page.text())
             assert found is not None

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import io
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -19,11 +20,14 @@ from tests.support.clock import Clock
 from worker.app import Worker
 from worker.codec import b64url
 from worker.entry.config import load_config
+from worker.entry.console.frame import ROOT as CONSOLE
 from worker.entry.console.frame import Console
 from worker.entry.console.log_tail import LogTail
 from worker.entry.host_server import serving
 from worker.entry.host_tools import HostTools
 from worker.entry.open_env import Opened, open_env
+from worker.entry.own_names import OwnNames
+from worker.entry.run_key import RunKey
 from worker.env import Env
 from worker.identity.tokens import issue
 from worker.route_table import Route
@@ -37,6 +41,8 @@ SECRETS = {
     "EMAIL_LOOKUP_KEYS": f"e1:{b64url(b'e' * 32)}",
     "PSEUDONYM_KEY": b64url(b"p" * 32),
 }
+# The key of the console of every host here.
+KEY = b64url(b"k" * 32)
 NDJSON = {"Content-Type": "application/x-ndjson"}
 # A state right after the first start: each host gets a copy, which costs a third of migrating anew.
 _MIGRATED = tempfile.TemporaryDirectory(prefix="edgekeep-migrated-")
@@ -99,8 +105,17 @@ class RunningHost:
         if isinstance(options.get("data"), bytes):
             # aiohttp sends a stream piece by piece and bytes at once.
             options["data"] = io.BytesIO(options["data"])
+        if path.startswith(CONSOLE):
+            options["headers"] = self.with_key(options.get("headers") or {})
         async with self.session.request(method, self.url + path, **options) as response:
             return await read(response)
+
+    def with_key(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return *headers* as a browser sends them that has opened the console's link."""
+        named = headers.get("Host", f"127.0.0.1:{self.port}")
+        port = found[1] if (found := re.search(r":([0-9]+)$", named)) else ""
+        cookies = [f"edgekeep_key_{port}={KEY}", headers.get("Cookie", "")]
+        return {**headers, "Cookie": "; ".join(filter(None, cookies))}
 
     async def get(self, path: str, **options: Any) -> Answer:
         """GET *path*."""
@@ -201,13 +216,17 @@ async def running_host(
     tools = tools or HostTools(now=clock)
     opened = await open_env(config, state, merged, tail.write, tools=tools)
     worker = Worker(routes)
-    console = Console(opened, worker, tail, merged)
+    console = Console(opened, worker, tail, merged, RunKey(KEY, CONSOLE))
+    settings = opened.env.settings
+    names = OwnNames("127.0.0.1", [settings.public_url], settings.allowed_hosts)
     async with contextlib.AsyncExitStack() as exits:
         # What thousands of tests have left behind is not the host's to collect in a turn.
         gc.freeze()
         exits.callback(gc.unfreeze)
         exits.push_async_callback(opened.close)
-        runner = await exits.enter_async_context(serving(worker, opened.env, console, grace=GRACE))
+        runner = await exits.enter_async_context(
+            serving(worker, opened.env, console, names, grace=GRACE)
+        )
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await opened.actors.start()
         port = runner.addresses[0][1]

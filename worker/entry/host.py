@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import json
 import os
 import signal
 import sys
@@ -17,15 +15,18 @@ from aiohttp import web
 
 from d1_schema.sqlite import engine
 from worker.app import Worker
+from worker.codec import b64url
 from worker.entry.config import Config, ConfigError
-from worker.entry.console.frame import Console
-from worker.entry.console.guard import is_loopback
+from worker.entry.console.frame import ROOT, Console
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
+from worker.entry.host_record import InUse, recorded
 from worker.entry.host_server import serving
 from worker.entry.host_tools import write_log
 from worker.entry.open_env import Opened, open_env
+from worker.entry.own_names import OwnNames, is_loopback
+from worker.entry.run_key import RunKey
 from worker.route_table import Route
 from worker.routes import ROUTES
 from worker.settings import Settings
@@ -48,6 +49,12 @@ class Listen:
         """The address for people."""
         scheme = "https" if self.tls else "http"
         return f"{scheme}://{_url_host(self.host)}:{self.port}"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What programs of this machine are told."""
+        known = {} if self.tls is None else {"fingerprint": self.tls.fingerprint}
+        return {"url": self.url, **known}
 
     @property
     def strict(self) -> bool:
@@ -77,29 +84,45 @@ def serve(
     listen = Listen(host, port, tls)
     if is_loopback(host) and variables.get("ENVIRONMENT") != "production":
         variables = {"PUBLIC_URL": listen.url, **variables}
-    with _only_host_of(state, listen):
-        runner = asyncio.run
-        with contextlib.suppress(ImportError):
-            import uvloop
+    runner = asyncio.run
+    with contextlib.suppress(ImportError):
+        import uvloop
 
-            runner = uvloop.run
-        runner(_serve(config, state, variables, listen, Worker(routes)))
+        runner = uvloop.run
+    key = b64url(os.urandom(32))
+    try:
+        with recorded(state, listen.about, key):
+            runner(_serve(config, state, variables, listen, RunKey(key, ROOT), Worker(routes)))
+    except InUse:
+        raise ConfigError(
+            f"Another Edgekeep host already serves the state in {state}. "
+            "Stop it, or choose another --state."
+        ) from None
     return 0
 
 
 async def _serve(
-    config: Config, state: Path, variables: Mapping[str, str], listen: Listen, worker: Worker
+    config: Config,
+    state: Path,
+    variables: Mapping[str, str],
+    listen: Listen,
+    key: RunKey,
+    worker: Worker,
 ) -> None:
     tail = LogTail(write_log)
     opened = await open_env(config, state, variables, tail.write)
     await worker.begin(opened.env)
-    console = Console(opened, worker, tail, variables, listen.host)
+    console = Console(opened, worker, tail, variables, key, listen.host)
+    names = OwnNames(
+        listen.host, [opened.env.settings.public_url], opened.env.settings.allowed_hosts
+    )
     try:
-        async with serving(worker, opened.env, console, tls=listen.strict) as runner:
+        async with serving(worker, opened.env, console, names, tls=listen.strict) as runner:
             await start_site(runner, listen)
             for warning in warnings(opened.env.settings, listen):
                 _say(f"warning: {warning}")
-            await _run_until_stopped(console.crons, opened, listen.url)
+            link = "" if opened.env.settings.production else key.link(listen.url)
+            await _run_until_stopped(console.crons, opened, listen.url, link)
             # No new callers; then sockets, so that the wait is for plain requests only.
             for site in list(runner.sites):
                 await site.stop()
@@ -135,7 +158,7 @@ def warnings(settings: Settings, listen: Listen) -> Iterator[str]:
         yield f"{listen.url} can be reached from other machines, unencrypted (see --tls)."
 
 
-async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str) -> None:
+async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str, link: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -151,6 +174,8 @@ async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str) -> N
     for name in opened.migrated:
         _say(f"migration {name} applied")
     _say(f"D1 and objects run on SQLite {engine.VERSION}")
+    if link:
+        _say(f"its console, in a browser of this machine: {link}")
     _say(f"Edgekeep is ready at {url}  (Ctrl-C stops it)")
     await stop.wait()
     _say("stopping …")
@@ -167,31 +192,3 @@ def _say(line: str) -> None:
 
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-@contextlib.contextmanager
-def _only_host_of(state: Path, listen: Listen) -> Iterator[None]:
-    """
-    Hold STATE/host.lock while serving: actors live in one process only.
-
-    host.json tells the CLI where the host answers, and by which certificate it knows it.
-    """
-    # Readable by nobody else: people's data lies here.
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / "host.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"Another Edgekeep host already serves the state in {state}. "
-                "Stop it, or choose another --state."
-            ) from None
-        about = state / "host.json"
-        told = {"pid": os.getpid(), "url": listen.url}
-        if listen.tls is not None:
-            told["fingerprint"] = listen.tls.fingerprint
-        about.write_text(json.dumps(told) + "\n")
-        try:
-            yield
-        finally:
-            about.unlink(missing_ok=True)

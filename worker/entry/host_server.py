@@ -21,13 +21,13 @@ from aiohttp.http import HttpVersion11
 from worker.app import Worker
 from worker.entry.client_address import TrustedProxies
 from worker.entry.console.frame import ROOT, Console
-from worker.entry.console.guard import is_loopback
-from worker.entry.cron_record import RecordedCrons
+from worker.entry.console.guard import refusal as closed
 from worker.entry.host_http import HostRequest, SafeHeaders, send
 from worker.entry.library_log import LibraryLog
+from worker.entry.own_names import OwnNames
 from worker.env import Env
-from worker.errors import BadRequest, InternalError, Problem
-from worker.web import refusal
+from worker.errors import BadRequest, HostNotAllowed, InternalError, Problem
+from worker.web import Response, refusal
 from worker.wire.safe_headers import add_safe_headers
 
 _CRON_DOOR: Final = "/cdn-cgi/handler/scheduled"
@@ -40,6 +40,7 @@ async def serving(
     worker: Worker,
     env: Env,
     console: Console,
+    names: OwnNames,
     *,
     tls: bool = False,
     grace: float = 10,
@@ -47,13 +48,14 @@ async def serving(
     """
     Yield a runner whose sites lead to *worker*, in development to *console* as well.
 
-    *tls*: it is served over TLS under a real name. On leaving, what is in flight has *grace*
-    seconds to end. Libraries log through us meanwhile.
+    In development it answers to its own *names* alone. *tls*: it is served over TLS under a real
+    name. On leaving, what is in flight has *grace* seconds to end. Libraries log through us
+    meanwhile.
     """
     safe = SafeHeaders(env.settings, tls=tls)
     pages = web.AppRunner(_pages(env, console, safe))
     await pages.setup()
-    door = _door(worker, env, safe, pages)
+    door = _door(worker, env, names, safe, pages)
     runner = web.ServerRunner(_Server(door, pages, env, safe), shutdown_timeout=grace)
     await runner.setup()
     libraries = LibraryLog(env.log)
@@ -67,12 +69,15 @@ async def serving(
         libraries.detach()
 
 
-def _door(worker: Worker, env: Env, safe: SafeHeaders, pages: web.AppRunner) -> _Answer:
+def _door(
+    worker: Worker, env: Env, names: OwnNames, safe: SafeHeaders, pages: web.AppRunner
+) -> _Answer:
     """Return what answers every request."""
     proxies = TrustedProxies.of(env.settings.trusted_proxies)
     server, router = pages.server, pages.app.router
     assert server is not None
-    places = () if env.settings.production else (ROOT, _CRON_DOOR)
+    production = env.settings.production
+    places = () if production else (ROOT, _CRON_DOOR)
 
     async def answer(raw: web.Request) -> web.StreamResponse:
         request = HostRequest(raw, proxies)
@@ -80,6 +85,8 @@ def _door(worker: Worker, env: Env, safe: SafeHeaders, pages: web.AppRunner) -> 
             found = await router.resolve(raw)
             if found.http_exception is None:
                 return await server.request_handler(raw)
+        if not (production or names.has(raw.headers.getall("Host", ()))):
+            return await send(raw, _foreign(env), safe)
         if "Expect" in raw.headers and not await _goes_on(raw):
             return web.Response(status=417, headers=safe)
         response = await worker.handle(request, env)
@@ -87,6 +94,16 @@ def _door(worker: Worker, env: Env, safe: SafeHeaders, pages: web.AppRunner) -> 
         del request
         return await send(raw, response, safe)
 
+    return answer
+
+
+def _foreign(env: Env) -> Response:
+    """Refuse a request for another name, and say so in the log: the name is a stranger's word."""
+    request_id = env.request_id()
+    env.log.event("warning", "foreign_host", status=HostNotAllowed.status, request_id=request_id)
+    text = "In development a host answers to names of this machine, PUBLIC_URL and ALLOWED_HOSTS."
+    answer = refusal(HostNotAllowed(text), request_id)
+    answer.headers["X-Request-Id"] = request_id
     return answer
 
 
@@ -114,17 +131,23 @@ def _pages(env: Env, console: Console, safe: SafeHeaders) -> web.Application:
 
     app.on_response_prepare.append(protect)
     console.routes(app)
-    app.router.add_route("GET", _CRON_DOOR, _cron_door(console.crons, env))
+    app.router.add_route("GET", _CRON_DOOR, _cron_door(console, env))
     return app
 
 
-def _cron_door(runs: RecordedCrons, env: Env) -> _Answer:
-    """Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now."""
+def _cron_door(console: Console, env: Env) -> _Answer:
+    """
+    Cloudflare's local trigger (bindings.md E): ?cron=… runs one schedule now.
+
+    For programs of this machine, without the key of this run: it reads nothing and runs only what
+    runs by itself every day.
+    """
 
     async def door(raw: web.Request) -> web.StreamResponse:
-        if not is_loopback(raw.remote) or raw.headers.get("Sec-Fetch-Site", "none") != "none":
+        is_page = "Origin" in raw.headers or raw.headers.get("Sec-Fetch-Site", "none") != "none"
+        if is_page or closed(raw, console.names):
             return web.Response(status=403, text="local only\n")
-        done = await runs.scheduled(raw.query.get("cron", ""), env)
+        done = await console.crons.scheduled(raw.query.get("cron", ""), env)
         return web.Response(status=200 if done else 500, text="ok\n" if done else "failed\n")
 
     return door

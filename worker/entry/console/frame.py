@@ -23,6 +23,7 @@ from worker.entry.console.guard import SECURITY_HEADERS, names_of, refusal
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.open_env import Opened
+from worker.entry.run_key import RunKey
 from worker.env import Env
 from worker.limits import MIB
 
@@ -30,6 +31,10 @@ Page: TypeAlias = Callable[["Console", web.Request], Awaitable[web.StreamRespons
 
 ROOT: Final = "/_console"
 FORM_BYTES: Final = 26 * MIB
+_CLOSED: Final = (
+    "Open the console with the link that `edgekeep dev` printed at its start; "
+    "`edgekeep console` prints it again."
+)
 _FORM_FIELDS: Final = 200
 _VISITS_WITH_NOTICES: Final = 64
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -66,6 +71,7 @@ class Console:
         worker: Worker,
         tail: LogTail,
         variables: Mapping[str, str],
+        key: RunKey,
         bound: str = "127.0.0.1",
     ) -> None:
         self.opened = opened
@@ -76,7 +82,9 @@ class Console:
         self.started_at = opened.env.tools.now()
         self.memory: dict[str, Any] = {}
         """What a page module remembers between requests, under its own name."""
-        self._names = names_of(bound)
+        self.names = names_of(bound)
+        """The names it answers to."""
+        self._key = key
         self._csrf = Csrf(opened.env.tools.random_bytes)
         self._templates = templating.Templates()
         self._static = templating.StaticFiles()
@@ -177,8 +185,11 @@ class Console:
             )
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
-        if reason := refusal(request, self._names):
-            answer: web.StreamResponse = web.Response(status=403, text=reason + "\n")
+        reason = refusal(request, self.names)
+        if reason is None and self._key.is_offered(request):
+            answer: web.StreamResponse = self._key.keep(request)
+        elif reason is not None or not self._key.is_shown(request):
+            answer = web.Response(status=403, text=f"{reason or _CLOSED}\n")
         else:
             answer = await self._answer(await self._page_of(request), request)
             self._csrf.keep(request, answer)

@@ -1,5 +1,6 @@
 """
-Who may open the console: a browser on this machine, at a page of the console itself.
+Who may open the console: a browser on this machine, at a page of the console itself, with the key
+of this run (`worker.entry.run_key`).
 
 A web page from elsewhere can make the browser of a developer send requests to 127.0.0.1, and by
 DNS rebinding even read the answers under a name of its own. So the peer, the Host, the Origin and
@@ -7,15 +8,13 @@ the browser's own word (Sec-Fetch-Site, https://www.w3.org/TR/fetch-metadata/) a
 before anything else.
 """
 
-import re
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import web
 
-# A Host header: a name or an address, then perhaps a port (RFC 9110 §7.2).
-_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", re.ASCII)
+from worker.entry.own_names import is_loopback, name_of
+
 _OURS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # A reverse proxy says by these whom it speaks for; behind one everybody seems to be on loopback.
 _PROXIED: Final = ("x-forwarded-", "x-real-ip", "forwarded", "via")
@@ -37,17 +36,6 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def is_loopback(address: str | None) -> bool:
-    """Tell whether *address* is this machine; what is no IP address is not."""
-    try:
-        peer = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
-        peer = peer.ipv4_mapped
-    return peer.is_loopback
-
-
 def names_of(bound: str) -> frozenset[str]:
     """Return the names the console answers to, of a host that listens at *bound*."""
     if not is_loopback(bound):
@@ -61,11 +49,9 @@ def refusal(request: web.Request, names: frozenset[str]) -> str | None:
         return "The console answers only on the machine that Edgekeep runs on."
     if any(name.lower().startswith(_PROXIED) for name in request.headers):
         return "The console does not answer through a proxy: it could not tell who is asking."
-    hosts = request.headers.getall("Host", [])
-    host = hosts[0].lower() if len(hosts) == 1 else ""
-    matched = _HOST.fullmatch(host)
-    if matched is None or matched[1] not in names:
+    if name_of(request.headers.getall("Host", [])) not in names:
         return "The console answers only to the names localhost, 127.0.0.1 and [::1]."
+    host = request.headers["Host"].lower()
     origins = request.headers.getall("Origin", [])
     if origins and [one.lower() for one in origins] != [f"{request.scheme}://{host}"]:
         return "Another site asked for this, or sent this form. The console takes neither."

@@ -64,7 +64,12 @@ pause.addEventListener("click", () => {
 
 const stream = new EventSource(`${live.dataset.stream}&seen=${live.dataset.seen}`);
 stream.addEventListener("open", () => { connection = "Live"; draw(); });
-stream.addEventListener("error", () => { connection = "The host does not answer; trying again …"; draw(); });
+stream.addEventListener("error", () => {
+  // Closed for good: a host that was started anew has another key.
+  const isOver = stream.readyState === EventSource.CLOSED;
+  connection = isOver ? "The host was started anew: open its new link" : "The host does not answer; trying again …";
+  draw();
+});
 stream.addEventListener("message", (event) => {
   const news = JSON.parse(event.data);
   waiting.push(...news.rows);
