@@ -124,7 +124,9 @@ async def test_a_shorter_life_of_tokens_brings_no_ended_session_back(tmp_path: P
             later(host, 600)
             assert not await Person(host, person.grant).is_in()
     [row] = [row for row in SETTINGS if row.name == "ACCESS_TOKEN_MINUTES"]
-    assert row.most == LONGEST_MINUTES
+    assert row.parse(str(LONGEST_MINUTES)) == LONGEST_MINUTES
+    with pytest.raises(ValueError):
+        row.parse(str(LONGEST_MINUTES + 1))
 
 
 async def test_a_change_that_could_not_end_the_sessions_is_not_made(host: RunningHost) -> None:

@@ -12,8 +12,8 @@ from durable.contract import DurableObject
 from durable.embedded import Actors
 from tests.support.relay import user
 from tests.support.running_host import RunningHost, lay_out, running_host
-from worker.limits import RELAY_CHUNK_MESSAGES
 from worker.relay.inbox import store as inbox_store
+from worker.relay.inbox.model import RELAY_CHUNK_MESSAGES
 
 MANY = 10_000
 
