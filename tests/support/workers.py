@@ -6,6 +6,7 @@ share a running workerd or Chromium go to one worker as a whole. The slowest go 
 done early finds short files to go on with.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """No workers for a few named tests: starting them would take longer than the tests."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    A worker for each processor, and two at least: tests wait for much besides.
+
+    None for a few named tests: starting them would take longer than the tests.
+    """
     is_narrow = bool(config.option.keyword) or not all(Path(arg).is_dir() for arg in config.args)
-    return 0 if is_narrow else None
+    return 0 if is_narrow else max(2, os.cpu_count() or 2)
