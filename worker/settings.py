@@ -60,6 +60,13 @@ class Settings:
     idempotency_hours: int = integer(24, "Hours an Idempotency-Key remembers its answer.")
     access_token_minutes: int = integer(15, "Minutes an access token lives, 60 at most.", most=60)
     refresh_token_days: int = integer(7, "Days a session lives after its last refresh.")
+    refresh_grace_seconds: int = integer(
+        20,
+        "Seconds in which a refresh token that was just spent gives the same successor again, for "
+        "lost answers and second tabs; 0 for never, 30 at most.",
+        least=0,
+        most=30,
+    )
     # OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes and 1 lane is the minimum.
     argon2_memory_kib: int = integer(
         19_456,

@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
+from tests.support.accounts import open_page, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
 
@@ -145,10 +146,32 @@ async def test_a_huge_token_is_refused_without_a_word_of_it(host: RunningHost) -
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Basic dXNlcjpwYXNz", "Bearer", "Bearer ", "Token x", "bearer:x", "BearerX y"]
+    "header",
+    ["", "Basic dXNlcjpwYXNz", "Token x", "bearer:x", "BearerX y", 'Digest username="a", nc=1'],
 )
-async def test_another_scheme_is_refused(host: RunningHost, header: str) -> None:
-    """Credentials we do not read are a 401, not a stranger."""
+async def test_another_scheme_is_nobodys_credential(host: RunningHost, header: str) -> None:
+    """A proxy's own credential reaches us too: open doors stay open, closed ones stay closed."""
+    fields = {"Authorization": header}
+    assert (await host.get("/healthz", headers=fields)).status == 200
+    assert_problem(await host.get(EXPORT, headers=fields), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Negotiate YII="])
+async def test_a_cookie_holds_beside_another_scheme(host: RunningHost, header: str) -> None:
+    """A page behind a proxy that asks for a password; the proof against other sites still holds."""
+    await sign_up(host)
+    page = await open_page(host)
+    more: dict[str, str | None] = {"Authorization": header}
+    assert (await page.ask("GET", "/api/auth/session", more)).status == 200
+    assert (await page.ask("POST", "/v1/tickets", more, json={"audience": "api"})).status == 200
+    refused = await page.ask("POST", "/v1/tickets", {**more, "X-CSRF-Token": None}, json={})
+    assert_problem(refused, 403, "csrf_failed")
+    assert (await page.ask("DELETE", "/v1/sessions", more)).status == 204
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer", "Basic eDp5, Bearer x"])
+async def test_a_broken_bearer_is_refused(host: RunningHost, header: str) -> None:
+    """A bearer without a token, or one of two credentials, is a 401 and not a stranger."""
     for door in (EXPORT, "/healthz"):
         answer = await host.get(door, headers={"Authorization": header})
         assert_problem(answer, 401, "unauthorized")

@@ -17,7 +17,7 @@ from worker.crypto import read_chained
 
 
 async def test_an_account_is_made_found_and_left(host: EdgeHost, workerd: Workerd) -> None:
-    """Registration, sign-in, wrong password, unknown name, refresh, its replay, sign-out."""
+    """Registration, sign-in, wrong password, unknown name, refresh, lost answer, replay, end."""
     made = await post(host, "/v1/users", username="Ｅdge_1", password=PASSWORD)
     assert made.status == 201, made.body
     found = await post(host, "/v1/sessions", username="EDGE_1", password=PASSWORD)
@@ -36,6 +36,9 @@ async def test_an_account_is_made_found_and_left(host: EdgeHost, workerd: Worker
     items = (await two.get("/v1/sessions")).json()["items"]
     assert [item["current"] for item in items].count(True) == 1
     assert len(items) == 2
+    again = await post(host, "/v1/sessions/refresh", refresh_token=spent)
+    assert again.json()["refresh_token"] == one.grant["refresh_token"]
+    assert (await one.refresh()).status == 200
     replay = await post(host, "/v1/sessions/refresh", refresh_token=spent)
     assert_problem(replay, 401, "refresh_reused")
     assert not await one.is_in()

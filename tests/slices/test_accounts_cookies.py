@@ -97,6 +97,7 @@ async def test_a_page_refreshes_by_its_cookie(host: RunningHost) -> None:
     assert (await page.ask("GET", "/api/auth/session")).status == 200
     relay = await page.ask("POST", "/v1/sessions/refresh", json={"audience": "relay"})
     assert_problem(relay, 400, "bad_request", members=["errors"])
+    later(host, host.env.settings.refresh_grace_seconds)
     replay = await Page(host, old).ask("POST", "/v1/sessions/refresh")
     assert_problem(replay, 401, "refresh_reused")
     assert (await page.ask("GET", "/api/auth/session")).status == 401

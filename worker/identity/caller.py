@@ -1,7 +1,8 @@
 """
 Who is calling: turns a request into a `Caller`, or refuses. Nothing else reads credentials.
 
-A request shows one of these, looked for in this order: a bearer token; `?token=` on WebSocket
+A request shows one of these, looked for in this order: a bearer token (what a proxy asks for, such
+as Basic, is nobody's credential here); `?token=` on WebSocket
 doors, because a browser cannot set headers there (an access token, or better a ticket, which holds
 once); the session cookie of a browser. A request with a bearer and a cookie is judged by the bearer
 alone, a cookie that is to change something needs its CSRF token (facts/seeds.md X25).
@@ -136,18 +137,36 @@ async def identify(request: Request, who: Who, env: Env) -> Caller:
 
 
 async def _shown(request: Request, who: Who, env: Env) -> tuple[Claims, Method] | None:
-    if request.headers.get("authorization") is not None:
-        # All of them: who sends two is not judged by the one that happens to stand first.
-        header = request.field("authorization") or ""
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized("The Authorization header must be: Bearer …", headers=CHALLENGE)
-        return await _held(token.strip(), who, env), "bearer"
+    token = _bearer(request)
+    if token is not None:
+        return await _held(token, who, env), "bearer"
     if who.query_token and "token" in request.query:
         return await _of_query(request.query["token"], who, env)
     if who.takes("api") and request.headers.get("cookie") is not None:
         return await _of_cookie(request, who, env)
     return None
+
+
+def _bearer(request: Request) -> str | None:
+    """
+    Return the bearer token, or None where there is none.
+
+    Other schemes are between the client and a proxy. Raises `Unauthorized` for a bearer without a
+    token or beside another credential: who sends two is not judged by the one that stands first.
+    """
+    if request.headers.get("authorization") is None:
+        return None
+    header = (request.field("authorization") or "").strip()
+    if not any(_scheme(one) == "bearer" for one in header.split(",")):
+        return None
+    token = header.partition(" ")[2].strip()
+    if _scheme(header) != "bearer" or not token:
+        raise Unauthorized("The Authorization header must be: Bearer …", headers=CHALLENGE)
+    return token
+
+
+def _scheme(credential: str) -> str:
+    return credential.strip().partition(" ")[0].lower()
 
 
 async def _held(token: str, who: Who, env: Env) -> Claims:

@@ -4,9 +4,14 @@ Sessions: a person who has signed in, on one device, until the session ends.
 A session hands out short access tokens and one refresh token at a time. Each refresh spends it and
 gives the next; a spent one that is shown again means that two hold it, so the whole session ends
 (facts/seeds.md §3.3; RFC 9700 §4.14.2). Kept here: the hash of the one token that holds.
+
+An answer may be lost, and two tabs may ask at once: for REFRESH_GRACE_SECONDS, and while its
+successor is unused, a spent token gives that same successor again. The successor is not kept: it is
+made from the spent token under a key, so only who shows the one is given the other.
 """
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +29,7 @@ ROLE_SCOPES: dict[str, tuple[str, ...]] = {
 }
 _DAY_MS = 86_400_000
 _PURPOSE = "refresh"
+_SALT_BYTES = 16
 
 _BEGIN = """
 INSERT INTO sessions (id, account_id, method, auth_time, device_id, label, generation, refresh_hash,
@@ -41,6 +47,14 @@ WHERE id = ?4 AND refresh_hash = ?5 AND revoked_at IS NULL AND expires_at > ?2
 RETURNING account_id, auth_time,
     (SELECT role FROM accounts WHERE id = sessions.account_id) AS role,
     (SELECT last_active_at FROM accounts WHERE id = sessions.account_id) AS last_active_at
+"""
+_AGAIN = """
+SELECT account_id, auth_time, expires_at,
+    (SELECT role FROM accounts WHERE id = sessions.account_id) AS role
+FROM sessions
+WHERE id = ?1 AND refresh_hash = ?2 AND revoked_at IS NULL AND expires_at > ?3
+    AND abs(?3 - last_used_at) < ?4
+    AND EXISTS (SELECT 1 FROM accounts WHERE id = sessions.account_id AND disabled_at IS NULL)
 """
 _ACTIVE = """
 UPDATE accounts SET last_active_at = ?2
@@ -103,7 +117,7 @@ async def begin(env: Env, who: SignIn, audience: Audience = "api") -> Grant:
     """
     now_ms = env.now_ms()
     session_id = uuid7(now_ms, env.tools.random_bytes(10))
-    refresh_token = _make(env, session_id, 0)
+    refresh_token = _make(env, session_id, 0, env.tools.random_bytes(_SALT_BYTES))
     ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
     auth_time = now_ms // 1000
     opening = env.db.prepare(_BEGIN).bind(
@@ -128,20 +142,22 @@ async def begin(env: Env, who: SignIn, audience: Audience = "api") -> Grant:
 
 async def refresh(env: Env, refresh_token: str, audience: Audience = "api") -> Grant:
     """
-    Spend *refresh_token* and return what follows it.
+    Spend *refresh_token* and return what follows it, the same when it was spent a moment ago.
 
     Raises `RefreshReused` (the session ends) for a spent one, `Unauthorized` for any other that
     does not hold.
     """
     session_id, generation = _unseal(env, refresh_token)
     now_ms = env.now_ms()
-    following = _make(env, session_id, generation + 1)
+    following = _successor(env, refresh_token, session_id, generation)
     ends_ms = now_ms + env.settings.refresh_token_days * _DAY_MS
     row = (
         await env.db.prepare(_ROTATE)
         .bind(_hash(following), now_ms, ends_ms, session_id, _hash(refresh_token))
         .first()
     )
+    if row is None and (row := await _again(env, session_id, following, now_ms)) is not None:
+        return _grant(env, session_id, row, following, row["expires_at"], audience)
     if row is None:
         # It was given out by us: either a later one was too, or the session has ended.
         if await _end(env, _SPENT, session_id, generation):
@@ -153,6 +169,14 @@ async def refresh(env: Env, refresh_token: str, audience: Audience = "api") -> G
     if row["last_active_at"] < now_ms - _DAY_MS:
         env.tools.wait_until(_active(env, row["account_id"], now_ms).run())
     return _grant(env, session_id, row, following, ends_ms, audience)
+
+
+async def _again(env: Env, session_id: str, following: str, now_ms: int) -> dict[str, Any] | None:
+    """Return the session if *following* is its unused token, given out within the time of grace."""
+    grace_ms = env.settings.refresh_grace_seconds * 1000
+    asked = env.db.prepare(_AGAIN).bind(session_id, _hash(following), now_ms, grace_ms)
+    row: dict[str, Any] | None = await asked.first()
+    return row
 
 
 def access_token(
@@ -266,9 +290,16 @@ def _active(env: Env, account_id: str, now_ms: int) -> D1Statement:
     return env.db.prepare(_ACTIVE).bind(account_id, now_ms, _DAY_MS)
 
 
-def _make(env: Env, session_id: str, generation: int) -> str:
-    position = [session_id, generation, env.tools.random_bytes(16).hex()]
+def _make(env: Env, session_id: str, generation: int, salt: bytes) -> str:
+    position = [session_id, generation, salt.hex()]
     return seal_cursor(env.settings.session_key.reveal(), _PURPOSE, position)
+
+
+def _successor(env: Env, refresh_token: str, session_id: str, generation: int) -> str:
+    """Return the one token that follows *refresh_token*: nobody makes it without our key."""
+    text = b"refresh-successor\0" + refresh_token.encode()
+    salt = hmac.digest(env.settings.session_key.reveal(), text, "sha256")[:_SALT_BYTES]
+    return _make(env, session_id, generation + 1, salt)
 
 
 def _unseal(env: Env, refresh_token: str) -> tuple[str, int]:
