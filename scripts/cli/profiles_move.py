@@ -69,7 +69,14 @@ async def _run(place: Place, source: str, target: str, delete: bool) -> None:
         env = opened.env
         old, new = open_store(env, source), open_store(env, target)
         keep = env.settings.profile_store == target
-        copied, kept = await _copy(old, new, f"move-{source}-{target}", keep)
+        copied, kept, homeless = await _copy(old, new, f"move-{source}-{target}", keep)
+        if homeless:
+            raise CliError(
+                f"{copied:,} profiles copied, but {target} cannot hold an id of "
+                f"{len(homeless[0]):,} characters: {homeless[0][:40]}… "
+                f"({len(homeless):,} such). They stay in {source}; nothing was deleted.",
+                REFUSED,
+            )
         checked = await _compare(old, new, keep)
         print(f"{copied:,} profiles copied from {source} to {target}, {kept:,} were there.")
         print(f"Compared: all {checked:,} are in {target}.")
@@ -81,11 +88,18 @@ async def _run(place: Place, source: str, target: str, delete: bool) -> None:
 
 async def _copy(
     old: "ProfileStore", new: "ProfileStore", import_id: str, keep: bool
-) -> tuple[int, int]:
-    """Copy what differs; with *keep*, what *new* has stays. Returns (copied, left alone)."""
+) -> tuple[int, int, list[str]]:
+    """
+    Copy what differs; with *keep*, what *new* has stays.
+
+    Returns (copied, left alone, ids that *new* cannot hold).
+    """
     copied = kept = size = 0
+    homeless: list[str] = []
     with Progress("profiles", None, verb="moving") as progress:
-        async for rows in _batches(old):
+        async for found in _batches(old):
+            homeless += [row.profile_id for row in found if not new.takes(row.profile_id)]
+            rows = [row for row in found if new.takes(row.profile_id)]
             there = await asyncio.gather(*(new.get(row.profile_id) for row in rows))
             fresh = [
                 row
@@ -97,7 +111,7 @@ async def _copy(
             kept += len(rows) - len(fresh)
             size += sum(len(row.document) for row in rows)
             progress.sent(size)
-    return copied, kept
+    return copied, kept, homeless
 
 
 async def _compare(old: "ProfileStore", new: "ProfileStore", keep: bool) -> int:

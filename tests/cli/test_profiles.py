@@ -208,6 +208,28 @@ def test_the_store_in_use_wins(edgekeep: Edgekeep, tmp_path: Path) -> None:
     assert before_switch == ["second", "second", "second"]
 
 
+def test_move_names_an_id_that_the_other_store_cannot_hold(
+    edgekeep: Edgekeep, tmp_path: Path
+) -> None:
+    """D1 of an earlier version took longer ids: all else is copied, nothing is deleted."""
+    asyncio.run(put_profiles(tmp_path, range(3)))
+    there = ("profiles", "move", "--from", "kv", "--to", "d1", "--delete-source")
+    edgekeep(*there, "--state", tmp_path)
+    longer = (
+        "UPDATE profiles SET profile_id = 'usr_' || hex(zeroblob(300)) "
+        "WHERE profile_id = 'usr_demo00000001'"
+    )
+    edgekeep("d1", "execute", "DB", "--command", longer, "--state", tmp_path)
+
+    back = ("profiles", "move", "--from", "d1", "--to", "kv", "--delete-source")
+    done = edgekeep(*back, "--state", tmp_path, PROFILE_STORE="d1")
+
+    assert done.returncode == 3
+    assert "kv cannot hold an id of 604 characters: usr_0000" in done.stderr
+    assert len(keys(edgekeep, tmp_path)) == 2
+    assert len(names(edgekeep, tmp_path)) == 3
+
+
 def test_move_is_refused_while_a_server_runs(edgekeep: Edgekeep, filled: Server) -> None:
     """An import behind its back could be missed: code 5."""
     done = edgekeep("profiles", "move", "--from", "kv", "--to", "d1", "--state", filled.state)

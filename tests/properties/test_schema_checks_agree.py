@@ -133,6 +133,7 @@ _FAULTS = [
     (profile(age=12), ".profile.identity.age", "minimum", "it must be at least 13"),
     (profile(age="35"), ".profile.identity.age", "type", "it must be of type integer"),
     (profile("usr_ab"), ".profile_id", "pattern", "it must match ^usr_[a-z0-9]{6,}$"),
+    (profile("usr_" + "a" * 501), ".profile_id", "max_length", "at most 504 characters"),
     (profile(birthday="1990-13-01"), ".profile.identity.birthday", "format", "not a valid date"),
     (profile(expectations=[]), ".profile.intent.expectations", "min_items", "at least 1 entries"),
     (profile(biography="x" * 801), ".profile.intent.biography", "max_length", "at most 800 char"),

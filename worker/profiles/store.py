@@ -13,11 +13,15 @@ from typing import Any, NamedTuple, Protocol
 
 from d1_schema.contract import D1Database
 from durable.contract import ObjectStorage
+from kv.checks import MAX_KEY_BYTES
 from kv.contract import KVNamespace, KVPut
 from worker.codec import canonical_json
 from worker.env import Env
 
 KV_PREFIX = "profile:"
+# What KV leaves for an id. The schemas promise no more (a test compares), so every line that is
+# valid can be stored in either store; D1 alone may hold longer ones of before.
+LONGEST_ID = MAX_KEY_BYTES - len(KV_PREFIX)
 REPORT_PREFIX = "report:"
 _BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
@@ -32,11 +36,14 @@ class Row(NamedTuple):
 class ProfileStore(Protocol):
     """What the slice needs of a store. Positions of `page` are opaque strings."""
 
+    def takes(self, profile_id: str) -> bool:
+        """Whether the store can hold a profile of this id."""
+
     async def get(self, profile_id: str) -> str | None:
         """Return the document of *profile_id*, or None."""
 
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
-        """Insert or replace *rows*; the last row of an id wins."""
+        """Insert or replace *rows*, all of which it `takes`; the last row of an id wins."""
 
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles; ids that are not there are passed over."""
@@ -64,8 +71,14 @@ class KvProfileStore:
     def __init__(self, kv: KVNamespace) -> None:
         self._kv = kv
 
+    def takes(self, profile_id: str) -> bool:
+        """Whether a key has room for *profile_id*."""
+        return len(profile_id) <= LONGEST_ID
+
     async def get(self, profile_id: str) -> str | None:
         """Return the document of *profile_id*, or None."""
+        if not self.takes(profile_id):
+            return None
         document: str | None = await self._kv.get(KV_PREFIX + profile_id)
         return document
 
@@ -134,6 +147,10 @@ class D1ProfileStore:
 
     def __init__(self, db: D1Database) -> None:
         self._db = db
+
+    def takes(self, profile_id: str) -> bool:
+        """Whether *profile_id* can be a key: always, it is shorter than a line."""
+        return True
 
     async def get(self, profile_id: str) -> str | None:
         """Return the document of *profile_id*, or None."""
