@@ -64,7 +64,10 @@ SIGN_IN = RateLimit("sign_in", 1, 10, "address", exact=True)
 # Doors that write: the relay's numbers, by account.
 WRITES = RateLimit("writes", 10, 20, "account")
 # Messages of one account, over all its sockets: a message to a large group is one for each member.
-RELAY_SEND = RateLimit("relay_send", 50, 1000, "account", note="messages over its sockets")
+# At once a quarter of an inbox, so that nobody's is filled before anybody can look.
+RELAY_SEND = RateLimit("relay_send", 50, 250, "account", note="messages over its sockets")
+# All frames of one account, by what they cost (docs/relay.md): about 40 microseconds are one.
+RELAY_FRAMES = RateLimit("relay_frames", 500, 5000, "account", note="cost of its sockets' frames")
 # Bundles of prekeys: of one person by one other, and by everybody together. Each takes a key that
 # only its owner can replace.
 FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account", note="bundles of one other person")
@@ -73,7 +76,16 @@ FETCH_KEYS_OF = RateLimit(
 )
 # Mail to one mailbox, whoever asks for it: nobody's is to be flooded.
 MAILS = RateLimit("mails", 1 / 200, 3, "mailbox", exact=True)
-RATE_LIMITS = (GENERAL, SIGN_IN, WRITES, RELAY_SEND, FETCH_KEYS, FETCH_KEYS_OF, MAILS)
+RATE_LIMITS = (
+    GENERAL,
+    SIGN_IN,
+    WRITES,
+    RELAY_SEND,
+    RELAY_FRAMES,
+    FETCH_KEYS,
+    FETCH_KEYS_OF,
+    MAILS,
+)
 
 # One name from one address; one name from everywhere; one address with all names.
 SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)

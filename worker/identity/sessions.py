@@ -64,7 +64,7 @@ WHERE id = ?1 AND last_active_at < ?2 - ?3 AND disabled_at IS NULL
 # look at the revocations of as long as a token lives.
 _END = """
 UPDATE sessions SET revoked_at = max(?1, last_used_at) WHERE revoked_at IS NULL AND {which}
-RETURNING id
+RETURNING id, account_id
 """
 _SPENT = "id = ?2 AND generation > ?3 AND expires_at > ?1"
 _LIST = """
@@ -236,7 +236,7 @@ async def end_all_with(env: Env, statement: D1Statement, account_id: str, keep: 
     done, ended = await env.db.batch(
         [statement, _ending(env, "account_id = ?2 AND id <> ?3", account_id, keep)]
     )
-    env.access.ended([row["id"] for row in ended.results], env.tools.now())
+    await _told(env, ended.results)
     return done.meta.changes
 
 
@@ -257,8 +257,27 @@ async def purge_sessions(env: Env) -> None:
 
 async def _end(env: Env, which: str, *values: str | int) -> int:
     rows = (await _ending(env, which, *values).all()).results
-    env.access.ended([row["id"] for row in rows], env.tools.now())
+    await _told(env, rows)
     return len(rows)
+
+
+async def _told(env: Env, ended: list[dict[str, Any]]) -> None:
+    """Refuse the tokens of these sessions from now on, and close their sockets."""
+    env.access.ended([row["id"] for row in ended], env.tools.now())
+    await close_sockets(env, ended)
+
+
+async def close_sockets(env: Env, ended: list[dict[str, Any]]) -> None:
+    """Close the sockets of ended sessions; each is a row with `id` and `account_id`."""
+    by_account: dict[str, list[str]] = {}
+    for row in ended:
+        by_account.setdefault(row["account_id"], []).append(row["id"])
+    for account_id, session_ids in by_account.items():
+        try:
+            await env.inbox.get_by_name(account_id).call("sessions_ended", session_ids)
+        except Exception as error:
+            # They have ended all the same: an inbox asks before anything passes.
+            env.log.error("sockets_not_closed", error)
 
 
 def _ending(env: Env, which: str, *values: str | int) -> D1Statement:

@@ -58,16 +58,28 @@ async def usernames_of(env: Env, account_ids: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-async def find_account(env: Env, typed: str) -> str | None:
-    """Return the account that *typed* names, a username or an account id, unless it is disabled."""
+def name_key(typed: str) -> str | None:
+    """Return the one spelling, of at most 50 characters, of the username or account id *typed*."""
     if _ACCOUNT_ID.fullmatch(typed):
-        found: str | None = await env.db.prepare(_EXISTS).bind(typed).first("id")
-        return found
+        return typed
     try:
-        folded = fold(typed)
+        return fold(typed)
     except ValueError:
         return None
-    return await account_of(env, folded)
+
+
+async def account_named(env: Env, key: str) -> str | None:
+    """Return the account that a `name_key` stands for, unless it is disabled."""
+    if _ACCOUNT_ID.fullmatch(key):
+        found: str | None = await env.db.prepare(_EXISTS).bind(key).first("id")
+        return found
+    return await account_of(env, key)
+
+
+async def find_account(env: Env, typed: str) -> str | None:
+    """Return the account that *typed* names, a username or an account id, unless it is disabled."""
+    key = name_key(typed)
+    return None if key is None else await account_named(env, key)
 
 
 async def is_gone(env: Env, account_id: str) -> bool:

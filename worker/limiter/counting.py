@@ -54,10 +54,10 @@ class Limiter(Protocol):
         """Take a counted try back; *good*: it was a good sign-in, so forget those before it too."""
 
 
-def step_bucket(row: RateLimit, full_at: float, now: float) -> tuple[float, float]:
-    """Return (seconds to wait or 0, new moment of fullness) for one more at *now*."""
-    interval = 1 / row.per_second
-    span = row.burst * interval
+def step_bucket(row: RateLimit, full_at: float, now: float, cost: float = 1) -> tuple[float, float]:
+    """Return (seconds to wait or 0, new moment of fullness) for *cost* more at *now*."""
+    interval = cost / row.per_second
+    span = row.burst / row.per_second
     # A moment beyond the span comes from a clock that was set back.
     full_at = now + interval if full_at < now else min(full_at, now + span) + interval
     wait = full_at - span - now

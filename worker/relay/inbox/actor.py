@@ -6,13 +6,17 @@ is taken. A message is stored first, in a transaction of its own; then its sende
 pushed; when the network has taken it, it is removed. docs/relay.md is the contract.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from durable.contract import AlarmInfo, DurableObject, ObjectContext
 from worker.env import Env
 from worker.identity.usernames import is_gone
+from worker.limits import KIB
+from worker.relay.inbox.budget import FrameBudget, byte_length
 from worker.relay.inbox.listeners import (
     ACCOUNT_GONE,
+    FLOODING,
     IDENTITY_CHANGED,
     SESSION_ENDED,
     TOKEN_EXPIRED,
@@ -26,6 +30,7 @@ from worker.relay.inbox.model import (
     RELAY_CHUNK_MESSAGES,
     RELAY_FETCH_BYTES,
     RELAY_REMEMBER_MS,
+    Action,
     Delivery,
     FrameError,
     IdentityChanged,
@@ -46,8 +51,12 @@ RELAY_HOLD_MS = 250
 # Hints about prekeys: one in this time.
 RELAY_HINT_SECONDS = 0.5
 
-# Bytes of a frame beside its ciphertext, which JSON makes a third longer.
-_FRAME_OVERHEAD: Final = 4096
+# Frames of up to twice RELAY_MAX_BYTES and this much are read: room to say what is wrong with one.
+RELAY_FRAME_ROOM = 128 * KIB
+# Who is refused waits before its next frame is looked at, in seconds.
+RELAY_REFUSED_PAUSE = 0.1
+RELAY_REFUSED_AT_ONCE = 1000
+
 # When to ask again for names that the database did not tell, in seconds.
 _NAMES_AGAIN: Final = 1.0
 
@@ -63,8 +72,9 @@ class Inbox(DurableObject):
         self._store = InboxStore(ctx.storage, env.now_ms(), self._names.of)
         self._listeners = Listeners(ctx, env)
         self._sending = Sending(env, ctx.id.name or "", ctx.wait_until)
-        self._reading = Reading(env, self._store, self._names, self._go_on)
-        self._frame_bytes = env.settings.relay_max_bytes * 4 // 3 + _FRAME_OVERHEAD
+        self._reading = Reading(env, self._store, self._names, self._listeners, self._go_on)
+        self._frame_bytes = env.settings.relay_max_bytes * 2 + RELAY_FRAME_ROOM
+        self._budget = FrameBudget()
         self._alarm_ms: int | None = None
         self._is_delivering = False
         self._keys_left: int | None = None
@@ -95,6 +105,8 @@ class Inbox(DurableObject):
         self._listeners.add(listener)
         if not kept["timer"]:
             await self._ring_by(until_ms)
+        if await self.env.access.is_revoked(said["sid"], self.env.db, now_ms / 1000):
+            self._listeners.end(listener, SESSION_ENDED, "The session has ended.")
         return Response.websocket(
             client, protocol=said["protocol"], max_message_bytes=self._frame_bytes
         )
@@ -113,7 +125,7 @@ class Inbox(DurableObject):
             return
         if not isinstance(message, listener.frames.frame_type):
             self._listeners.end(listener, WRONG_TYPE, "Protobuf is sent as binary, JSON as text.")
-        elif len(message) > self._frame_bytes:
+        elif byte_length(message) > self._frame_bytes:
             self._listeners.end(listener, TOO_LARGE, "The frame is too large.")
         else:
             await self._take(listener, message, now_ms)
@@ -121,8 +133,18 @@ class Inbox(DurableObject):
     async def _take(self, listener: Listener, frame: str | bytes, now_ms: int) -> None:
         seq = 0
         try:
-            seq, action = listener.frames.decode(frame)
-            if type(action) is Send:
+            action: Action | FrameError
+            try:
+                seq, action = listener.frames.decode(frame)
+                about = self._reading.messages_of(listener, action)
+            except FrameError as wrong:
+                seq, action, about = wrong.seq, wrong, 0
+            wait = self._budget.pay(listener, len(frame), about, now_ms)
+            if wait:
+                await self._refuse(listener, seq, wait)
+            elif isinstance(action, FrameError):
+                raise action
+            elif type(action) is Send:
                 await self._sending.take(listener, seq, action, now_ms)
             else:
                 await self._reading.take(listener, seq, action)
@@ -131,6 +153,17 @@ class Inbox(DurableObject):
         except Exception as error:
             self.env.log.error("relay_frame_failed", error)
             listener.tell(seq, Refused("unavailable", "It did not work; try again.", 1000))
+
+    async def _refuse(self, listener: Listener, seq: int, wait: float) -> None:
+        """Say that it was too much, and look at this socket's next frame a little later."""
+        refused = Refused("rate_limited", "Too many frames.", int(wait * 1000) + 1)
+        self._sending.answer(listener, seq, refused)
+        listener.refused += 1
+        # A host reads no further meanwhile; Cloudflare goes on and brings the next.
+        if listener.refused > RELAY_REFUSED_AT_ONCE:
+            self._listeners.end(listener, FLOODING, "Frames came on and on after refusals.")
+        await self.env.tools.pause(max(RELAY_REFUSED_PAUSE, min(wait, 1)))
+        listener.refused -= 1
 
     async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
         """Forget the socket; what it had not taken stays for the next."""
@@ -144,25 +177,26 @@ class Inbox(DurableObject):
 
     async def deliver(
         self, sender: str, sender_name: str, ids: bytes, bodies: list[bytes]
-    ) -> tuple[int, list[tuple[int, int]]]:
+    ) -> tuple[int, list[tuple[int, int, bool]]]:
         """
         Store messages of one sender; *ids* are 16 bytes each, one after the other.
 
-        Returns the time at which they were accepted, and position and earlier time of those that
-        had been accepted before. When it returns, they are durable.
+        Returns the time at which they were accepted; of those whose ids had been accepted before
+        position, earlier time, and whether it was the same message. When it returns, they are
+        durable.
         """
         now_ms = self.env.now_ms()
         await self._listeners.check(now_ms)
-        known: list[tuple[int, int]] = []
-        fresh: dict[bytes, Delivery] = {}
+        known: list[tuple[int, int, bool]] = []
+        fresh: dict[bytes, Message] = {}
         for position, body in enumerate(bodies):
             id_ = ids[position * ID_BYTES : (position + 1) * ID_BYTES]
-            if id_[0] & REPEATABLE:
-                before = now_ms if id_ in fresh else self._store.accepted_at(id_)
-                if before is not None:
-                    known.append((position, before))
-                    continue
-            fresh[id_] = Message(id_, sender, sender_name, now_ms, body)
+            if id_ in fresh:
+                known.append((position, now_ms, fresh[id_].ciphertext == body))
+            elif id_[0] & REPEATABLE and (before := self._store.accepted(id_)) is not None:
+                known.append((position, before.at_ms, before.is_of(body)))
+            else:
+                fresh[id_] = Message(id_, sender, sender_name, now_ms, body)
         self._names.note(sender, sender_name)
         await self._put(list(fresh.values()), now_ms)
         await self._hold_up(now_ms)
@@ -176,7 +210,7 @@ class Inbox(DurableObject):
         self._names.note(user, username)
         await self._put([IdentityChanged(id_, user, username, now_ms)], now_ms)
 
-    async def _put(self, events: list[Delivery], now_ms: int) -> None:
+    async def _put(self, events: Sequence[Delivery], now_ms: int) -> None:
         if not events:
             return
         self._store.expire(now_ms)
@@ -282,7 +316,7 @@ class Inbox(DurableObject):
         """
         upto = self._store.place_at(changed_ms) if changed_ms else self._store.last
         senders, before = self._store.senders(upto), len(self._store)
-        self._store.remove_upto(upto)
+        self._store.drop_upto(upto)
         dropped = before - len(self._store)
         self._listeners.end_all(IDENTITY_CHANGED, "There is a new identity key.", keep_session)
         for sender in senders:
@@ -293,10 +327,10 @@ class Inbox(DurableObject):
                 self.env.log.error("relay_not_announced", error)
         return dropped
 
-    async def session_ended(self, session_id: str) -> None:
-        """End the sockets of a session at once."""
+    async def sessions_ended(self, session_ids: list[str]) -> None:
+        """End the sockets of these sessions at once."""
         for listener in self._listeners:
-            if listener.kept["sid"] == session_id:
+            if listener.kept["sid"] in session_ids:
                 self._listeners.end(listener, SESSION_ENDED, "The session has ended.")
 
     async def export(self, after: int = 0) -> list[dict[str, Any]]:

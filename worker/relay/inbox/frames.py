@@ -6,11 +6,12 @@ JSON is here, for people with wscat: the names of relay.proto, bytes as base64. 
 """
 
 import json
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final, Protocol
 
+from worker.codec import unb64_either
 from worker.relay.inbox.model import ACTIONS, EVENTS, Action, Delivery, Event, FrameError
 
 PROTOBUF_PROTOCOL: Final = "edgekeep.relay.v1"
@@ -67,9 +68,9 @@ def _unb64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise _bad("Bytes are written as base64.")
     try:
-        return b64decode(value, validate=True)
+        return unb64_either(value)
     except ValueError:
-        raise _bad("Bytes are written as base64, with padding.") from None
+        raise _bad("Bytes are written as base64.") from None
 
 
 def _several(members: dict[str, Any], name: str) -> tuple[bytes, ...]:

@@ -37,6 +37,7 @@ SESSION_ENDED: Final = 4403
 ACCOUNT_GONE: Final = 4404
 REPLACED: Final = 4409
 IDENTITY_CHANGED: Final = 4410
+FLOODING: Final = 4429
 
 
 class Listener:
@@ -52,8 +53,10 @@ class Listener:
         "_marks",
         "_sent_bytes",
         "cursor",
+        "fetching",
         "frames",
         "kept",
+        "refused",
         "subscribed",
         "written",
         "ws",
@@ -68,6 +71,10 @@ class Listener:
         """The place of the last message that was sent here."""
         self.written = self.cursor
         """The place of the last message that the network has taken."""
+        self.fetching = False
+        """A fetch is under way here."""
+        self.refused = 0
+        """Frames that were refused and are waited for."""
         self._sent_bytes = 0
         self._looked_at = 0
         self._marks: deque[tuple[int, int]] = deque()
@@ -224,6 +231,14 @@ class Listeners:
 
     # -- who gets what -----------------------------------------------------------------------------
 
+    def is_taken_elsewhere(self, listener: Listener) -> bool:
+        """Whether what another socket fetched, or fetches, is still on its way to it."""
+        return any(
+            other.fetching or not (other.subscribed or other.is_settled)
+            for other in self._all.values()
+            if other is not listener and other.is_open and not other.acks
+        )
+
     @property
     def are_listening(self) -> bool:
         """Whether anybody is subscribed, or still gets what it fetched."""
@@ -239,7 +254,7 @@ class Listeners:
         for listener in self._all.values():
             is_next = listener.subscribed and listener.cursor == before
             if is_next and _room(listener, store) >= len(added):
-                listener.deliver(added)
+                deliver(listener, added, store)
 
     def step(self, store: InboxStore) -> tuple[bool, bool]:
         """
@@ -269,13 +284,22 @@ class Listeners:
         """
         Up to which place messages may leave: what was fetched, and what all subscribers have got.
 
-        As long as a socket with ack=1 is subscribed, only acknowledgements remove.
+        As long as a socket with ack=1 is open, only acknowledgements remove.
         """
-        listening = [listener for listener in self._all.values() if listener.subscribed]
-        taking = [s.written for s in self._all.values() if not s.subscribed and not s.acks]
-        if listening and not any(listener.acks for listener in listening):
-            taking.append(min(listener.written for listener in listening))
+        open_ones = [listener for listener in self._all.values() if listener.is_open]
+        if any(listener.acks for listener in open_ones):
+            return 0
+        taking = [listener.written for listener in open_ones if not listener.subscribed]
+        if listening := [listener.written for listener in open_ones if listener.subscribed]:
+            taking.append(min(listening))
         return max(taking, default=0)
+
+
+def deliver(listener: Listener, messages: Sequence[Waiting], store: InboxStore) -> None:
+    """Send *listener* what follows on the last that it got; with ack=1 it stays until its ack."""
+    listener.deliver(messages)
+    if listener.acks:
+        store.hold(listener.cursor)
 
 
 def _catch_up(listener: Listener, store: InboxStore) -> tuple[bool, bool]:
@@ -286,7 +310,7 @@ def _catch_up(listener: Listener, store: InboxStore) -> tuple[bool, bool]:
         return not listener.acks, False
     found = store.read(listener.cursor, room, RELAY_CHUNK_BYTES)
     if found:
-        listener.deliver(found)
+        deliver(listener, found, store)
         return True, True
     listener.skip_to(store.last)
     return False, True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from worker.env import Env
-from worker.identity.usernames import find_account
+from worker.identity.usernames import account_named, name_key
 from worker.limiter.counting import step_bucket
 from worker.limits import MIB, RELAY_SEND
 from worker.relay.inbox.listeners import Listener
@@ -29,6 +29,7 @@ RELAY_NAMES = 256
 
 _UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
 _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
+_CONFLICT = Refused("conflict", "Another message was accepted under this client_id.")
 
 
 class _Frame(NamedTuple):
@@ -72,22 +73,22 @@ class Sending:
         """Check one frame and put it into the next batch; returns when there is room for more."""
         refused = self._refused(listener, send, now_ms)
         if refused is None:
-            found = self._names.get(send.to)
-            if found is None or found[1] <= now_ms:
-                found = await self._look_up(send.to, now_ms)
-            recipient = found[0]
+            recipient = await self._recipient(send.to, now_ms)
             if recipient is None:
                 refused = _UNKNOWN
             else:
                 self._add(listener, seq, recipient, send)
         if refused is not None:
-            if not self._is_running:
-                listener.tell(seq, refused)
-                return
-            # Frames before it wait for their answers: this one does too.
-            self._frames.append(_Frame(listener, seq, "", 0, refused))
+            self.answer(listener, seq, refused)
         if self._bytes > RELAY_BATCH_BYTES or len(self._frames) >= RELAY_BATCH_MESSAGES:
             await self._wait_for_room()
+
+    def answer(self, listener: Listener, seq: int, refused: Refused) -> None:
+        """Refuse a frame, after the answers to those before it."""
+        if self._is_running:
+            self._frames.append(_Frame(listener, seq, "", 0, refused))
+        else:
+            listener.tell(seq, refused)
 
     def _refused(self, listener: Listener, send: Send, now_ms: int) -> Refused | None:
         if not send.ciphertext:
@@ -105,12 +106,24 @@ class Sending:
                 return Refused("rate_limited", "Too many messages.", int(wait * 1000) + 1)
         return None
 
-    async def _look_up(self, to: str, now_ms: int) -> tuple[str | None, int]:
-        account_id = await find_account(self._env, to)
+    async def _recipient(self, to: str, now_ms: int) -> str | None:
+        found = self._names.get(to)
+        if found is None or found[1] <= now_ms:
+            # Remembered by the one short spelling: what nobody can be called takes no memory.
+            key = name_key(to)
+            if key is None:
+                return None
+            found = self._names.get(key)
+            if found is None or found[1] <= now_ms:
+                found = await self._look_up(key, now_ms)
+        return found[0]
+
+    async def _look_up(self, key: str, now_ms: int) -> tuple[str | None, int]:
+        account_id = await account_named(self._env, key)
         if len(self._names) >= RELAY_NAMES:
             self._names.clear()
         until = now_ms + (RELAY_UNKNOWN_MS if account_id is None else RELAY_NAME_MS)
-        found = self._names[to] = (account_id, until)
+        found = self._names[key] = (account_id, until)
         return found
 
     def _add(self, listener: Listener, seq: int, recipient: str, send: Send) -> None:
@@ -176,6 +189,7 @@ class Sending:
             self._env.log.error("relay_not_stored", error)
             return [_UNAVAILABLE] * len(batch.ids)
         outcomes: list[Sent | Refused] = [Sent(id_, at_ms) for id_ in batch.ids]
-        for position, accepted_ms in known:
-            outcomes[position] = Sent(batch.ids[position], accepted_ms, duplicate=True)
+        for position, accepted_ms, is_same in known:
+            again = Sent(batch.ids[position], accepted_ms, duplicate=True)
+            outcomes[position] = again if is_same else _CONFLICT
         return outcomes
