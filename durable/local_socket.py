@@ -195,6 +195,25 @@ class LocalSocket:
 
     async def receive(self) -> Message | Closed:
         """Return the next message; after the last, `Closed`, again and again."""
+        item = await self._first()
+        if not isinstance(item, Closed):
+            del self._queue[0]
+            self._waiting_bytes -= size_of(item)
+        return item
+
+    async def receive_all(self) -> list[Message] | Closed:
+        """Return every message that is there, one at least; after the last, `Closed`."""
+        item = await self._first()
+        if isinstance(item, Closed):
+            return item
+        messages = [one for one in self._queue if not isinstance(one, Closed)]
+        # A close is the last that comes.
+        del self._queue[: len(messages)]
+        self._waiting_bytes = 0
+        return messages
+
+    async def _first(self) -> Message | Closed:
+        """Wait until something has come, and return the first of it; a close is answered."""
         if self.owner is not None:
             raise SocketStateError("This WebSocket was accepted by a Durable Object.")
         while not self._queue:
@@ -205,9 +224,6 @@ class LocalSocket:
             self.note_close(item)
             # Reading a close answers it, as a WebSocket library does on its own.
             self.echo_close(item)
-            return item
-        del self._queue[0]
-        self._waiting_bytes -= size_of(item)
         return item
 
     async def writable(self) -> None:

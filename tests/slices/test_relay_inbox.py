@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.held import held
 from tests.support.raw import connect, head
-from tests.support.relay import HANDSHAKE, User, server_ends, user
+from tests.support.relay import HANDSHAKE, User, fill, ring, server_ends, user
 from tests.support.running_host import RunningHost, running_host
 from tests.support.waiting import PATIENCE, until
 from worker.identity.sessions import SignIn, begin
@@ -45,24 +45,6 @@ def alarm_of(one: User) -> Any:
     """Return when the alarm of somebody's inbox is due; None without one, and for an empty one."""
     found = one.host.opened.actors.look("Inbox", one.host.env.inbox.id_from_name(one.id).hex)
     return None if found is None else found.alarm
-
-
-async def ring(host: RunningHost) -> None:
-    """Let what is due ring, and wait until it has."""
-    await host.opened.actors.tick()
-    while host.opened.actors.alarm_clock.ringing:
-        await asyncio.sleep(0.001)
-
-
-async def fill(sender: User, to: str, count: int, size: int = 10) -> None:
-    """Send *count* numbered messages of at least *size* bytes."""
-    peer = await sender.socket()
-    for number in range(count):
-        text = (b"%d " % number).ljust(size, b".")
-        await peer.say(send=pb.Send(to=to, ciphertext=text))
-    for _ in range(count):
-        assert (await peer.hear()).WhichOneof("event") == "sent"
-    await peer.close()
 
 
 async def fall_asleep(host: RunningHost) -> None:

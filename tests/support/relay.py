@@ -226,3 +226,21 @@ async def user(host: RunningHost, name: str) -> User:
     )
     grant = await begin(env, SignIn(account_id, "password"), "relay")
     return User(host, account_id, name, grant.session_id, grant.token)
+
+
+async def ring(host: RunningHost) -> None:
+    """Let what is due ring, and wait until it has."""
+    await host.opened.actors.tick()
+    while host.opened.actors.alarm_clock.ringing:
+        await asyncio.sleep(0.001)
+
+
+async def fill(sender: User, to: str, count: int, size: int = 10) -> None:
+    """Send *count* numbered messages of at least *size* bytes."""
+    peer = await sender.socket()
+    for number in range(count):
+        text = (b"%d " % number).ljust(size, b".")
+        await peer.say(send=pb.Send(to=to, ciphertext=text))
+    for _ in range(count):
+        assert (await peer.hear()).WhichOneof("event") == "sent"
+    await peer.close()

@@ -21,6 +21,7 @@ from worker.entry.console.frame import ROOT, Console
 from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
+from worker.entry.ended_sessions import close_ended
 from worker.entry.host_record import InUse, recorded
 from worker.entry.host_server import serving
 from worker.entry.host_tools import write_log
@@ -165,6 +166,7 @@ async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str, link
         loop.add_signal_handler(number, stop.set)
     await opened.actors.start()
     crons = asyncio.create_task(CronClock(opened.config.crons).run(runs, opened.env))
+    sessions = asyncio.create_task(close_ended(opened.env))
     # What start-up made lives for ever; the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -179,9 +181,10 @@ async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str, link
     _say(f"Edgekeep is ready at {url}  (Ctrl-C stops it)")
     await stop.wait()
     _say("stopping …")
-    crons.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await crons
+    for work in (crons, sessions):
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
 
 def _say(line: str) -> None:

@@ -179,11 +179,18 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """One connection, with our own words for what is not HTTP."""
 
-    __slots__ = ("_server",)
+    __slots__ = ("_server", "heard")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
+        self.heard = 0
+        """Bytes that came."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self.heard += len(data)
+        super().data_received(data)
 
     def handle_error(
         self,
