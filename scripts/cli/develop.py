@@ -15,11 +15,6 @@ from scripts.cli.verbs import Verbs
 if TYPE_CHECKING:
     from worker.entry.tls import Tls
 
-# What a state directory may hold, and what --reset removes of it: everything but the secrets, which
-# say who may come in and not what is stored.
-_OURS = frozenset({"kv", "d1", "r2", "durable", "outbox", "host.lock", "host.json", "host.key"})
-_KEPT = frozenset({".dev.vars", "tls", ".DS_Store"})
-
 
 def add(verbs: Verbs) -> None:
     """Add `dev`."""
@@ -88,17 +83,19 @@ def _tls(options: Namespace, place: Place) -> "Tls | None":
 
 def reset(place: Place) -> None:
     """
-    Remove what is stored in the state of *place*.
+    Remove what is stored in the state of *place*, and not what says who may come in.
 
     Raises `CliError` for a directory that holds other things than ours, or is in use.
     """
+    from worker.entry.state_folder import HOST_FILES, KEPT, STORED
+
     state = place.state
     if not state.exists():
         return
     if not state.is_dir() or state.is_symlink():
         raise CliError(f"{state} is not a plain directory; nothing was removed.")
     names = {entry.name for entry in state.iterdir()}
-    strangers = sorted(names - _OURS - _KEPT)
+    strangers = sorted(names - STORED - HOST_FILES - KEPT)
     if strangers:
         raise CliError(
             f"{state} does not look like a state directory (it holds {strangers[0]}); "
@@ -106,7 +103,7 @@ def reset(place: Place) -> None:
         )
     with place.alone("reset it"):
         # The lock goes last: while it is there nobody else starts in a half-removed state.
-        for name in sorted(names & _OURS - {"host.lock"}):
+        for name in sorted(names & (STORED | HOST_FILES) - {"host.lock"}):
             _remove(state / name)
     tell(f"edgekeep: removed what was stored in {state}")
 

@@ -29,10 +29,10 @@ async def operator_env(place: Place) -> AsyncIterator["Env"]:
     from d1_schema.contract import D1Database
     from worker.entry.host_tools import HostTools
     from worker.entry.open_env import bag, bind_stores
+    from worker.entry.state_folder import make_private
     from worker.entry.stores import Stores
 
-    # Readable by nobody else, as a host makes it: people's data lies here.
-    place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(place.state)
     settings = place.settings
     tools = HostTools()
     tools.settle(settings, place.state)

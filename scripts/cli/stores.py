@@ -65,8 +65,10 @@ async def bucket(place: Place, name: str) -> AsyncIterator["R2Bucket"]:
 
 
 def _stores(place: Place) -> "Stores":
+    from worker.entry.state_folder import make_private
     from worker.entry.stores import Stores
 
+    make_private(place.state)
     return Stores(place.config, place.state, place.variables, time.time, os.urandom)
 
 

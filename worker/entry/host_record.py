@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.entry.private_file import write_private
+from worker.entry.state_folder import make_private
 
 _LOCK: Final = "host.lock"
 _RECORD: Final = "host.json"
 _KEY: Final = "host.key"
-FILES: Final = frozenset({_LOCK, _RECORD, _KEY})
 
 
 class InUse(Exception):  # noqa: N818 - a state, for callers who say it in their own words
@@ -29,8 +29,7 @@ class InUse(Exception):  # noqa: N818 - a state, for callers who say it in their
 @contextlib.contextmanager
 def held(state: Path) -> Iterator[None]:
     """Hold *state* meanwhile; raises `InUse`."""
-    # Readable by nobody else: people's data lies here.
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(state)
     with (state / _LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
