@@ -58,6 +58,15 @@ def member(value: Any, name: str) -> Any:
     return None if is_none(found) else found
 
 
+def text(value: Any) -> str:
+    """Return a variable as a setting reads it: what is no text (a list of [vars]) as JSON."""
+    if isinstance(value, str):
+        return value
+    from js import JSON
+
+    return str(JSON.stringify(value))
+
+
 def class_of(value: Any) -> str:
     """Return the name of a JavaScript object's class, e.g. "Map"; "" for everything else."""
     constructor = member(value, "constructor")

@@ -5,6 +5,7 @@ Each kind is a function that declares a field of `worker.settings.Settings`. A v
 an error's text: it may be a key that was put in the wrong place.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field
@@ -203,6 +204,12 @@ def _url(text: str) -> str:
 
 
 def _list(text: str) -> tuple[str, ...]:
+    if text.startswith("["):
+        # A list of wrangler's [vars] arrives as JSON.
+        parts = json.loads(text)
+        if not all(isinstance(part, str) for part in parts):
+            raise ValueError("expected a list of texts")
+        return tuple(parts)
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.running_host import SECRETS
+from worker.app import Worker
 from worker.entry.config import Config, ConfigError, D1Binding, load_config
+from worker.entry.host import not_served
+from worker.setting_kinds import SettingError
+from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 KV_A = "[[kv_namespaces]]\nbinding = 'A'\nid = 'x'\n"
@@ -140,7 +145,6 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
             "[[r2_buckets]]\nbinding = 'B'\nbucket_name = '..'\n",
             "r2_buckets no. 1: bucket_name '..' may have letters, digits, - _ . only.",
         ),
-        ("[vars.NESTED]\nx = 1\n", "vars.NESTED: expected a text; tables and lists are not read."),
         ("vars = 3\n", "vars: expected a table, written [vars]."),
         ("[triggers]\ncrons = '* * * * *'\n", "triggers: crons must be a list of texts."),
         (
@@ -176,9 +180,66 @@ def test_an_unknown_actor_class_is_refused_with_the_known_ones(tmp_path: Path) -
     assert "Hub, Inbox" in said
 
 
-def test_a_weekday_number_in_a_cron_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """Cloudflare and crontab count weekdays differently; the file must name them."""
-    said = complaint(tmp_path, "[triggers]\ncrons = ['0 9 * * 1']\n")
+def test_a_weekday_of_a_crontab_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """Cloudflare and crontab count weekdays differently: 0 is no day there."""
+    said = complaint(tmp_path, "[triggers]\ncrons = ['0 9 * * 0']\n")
 
-    assert said.startswith("triggers.crons: '0 9 * * 1' gives the weekday as a number")
+    assert said.startswith("triggers.crons: '0 9 * * 0' is not a cron expression: Bad weekday 0")
     assert "1 = SUN" in said
+
+
+def test_variables_may_be_tables_and_lists(tmp_path: Path) -> None:
+    """As wrangler hands them to a Worker: JSON; moments of TOML as their texts."""
+    config = read(
+        tmp_path,
+        "[vars]\nLIST = ['a', 1, true, { b = 'ü' }]\nDAY = 2026-11-01\n"
+        "AT = 2026-11-01T12:00:00Z\n[vars.NESTED]\nx = { y = [1.5, 2026-11-01] }\n",
+    )
+
+    assert config.variables == {
+        "LIST": '["a",1,true,{"b":"ü"}]',
+        "DAY": "2026-11-01",
+        "AT": "2026-11-01T12:00:00+00:00",
+        "NESTED": '{"x":{"y":[1.5,"2026-11-01"]}}',
+    }
+
+
+def test_a_list_is_read_by_the_settings_that_are_lists(tmp_path: Path) -> None:
+    """Written as TOML has them, instead of with commas in one text."""
+    text = "[vars]\nCORS_ORIGINS = ['https://a.example', 'https://b.example']\nFAULTS = []\n"
+    settings = Settings.load({**read(tmp_path, text).variables, **SECRETS})
+
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert settings.faults == ()
+
+
+@pytest.mark.parametrize("value", ["[1]", "['a', 2]", "{ a = 1 }", "['nonsense']"])
+def test_a_list_of_other_things_is_refused(tmp_path: Path, value: str) -> None:
+    """By the setting's name, as every value that will not do."""
+    with pytest.raises(SettingError, match="CORS_ORIGINS cannot be used"):
+        Settings.load({**read(tmp_path, f"[vars]\nCORS_ORIGINS = {value}\n").variables, **SECRETS})
+
+
+def test_what_is_not_served_here_is_noted(tmp_path: Path) -> None:
+    """Bindings that only Cloudflare has; what tells how to build and deploy is no such thing."""
+    config = read(
+        tmp_path,
+        "compatibility_date = '2026-11-01'\nworkers_dev = true\n[observability]\nenabled = true\n"
+        "[[queues.producers]]\nbinding = 'Q'\nqueue = 'q'\n[ai]\nbinding = 'AI'\n"
+        "[[services]]\nbinding = 'S'\nservice = 's'\n[env.staging]\n"
+        "[[d1_databases]]\nbinding = 'DB'\ndatabase_name = 'd'\nremote = true\n",
+    )
+
+    assert config.unserved == ("[queues]", "[ai]", "[[services]]", "d1_databases no. 1: remote")
+    assert load_config(ROOT / "wrangler_compat.toml").unserved == ()
+
+
+def test_a_start_tells_what_is_not_served(tmp_path: Path) -> None:
+    """With the name of the file; a cron without a job too."""
+    config = read(tmp_path, "[ai]\nbinding = 'AI'\n[triggers]\ncrons = ['1 1 * * *']\n")
+
+    said = list(not_served(config, Worker()))
+
+    assert said[0] == "wrangler_compat.toml: [ai] is not served here, only at Cloudflare."
+    assert "'1 1 * * *' has no job" in said[1]
+    assert len(said) == 2

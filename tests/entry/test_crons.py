@@ -49,11 +49,52 @@ def test_a_moment_that_is_due_now_is_not_due_again() -> None:
     assert next_run("0 13 * * *", due) == due + timedelta(days=1)
 
 
-@pytest.mark.parametrize("weekday", ["1", "0", "7", "1-5", "MON,3", "2#1", "5L"])
-def test_weekday_numbers_are_refused(weekday: str) -> None:
-    """Cloudflare's 1 is Sunday, crontab's is Monday: the text says so and asks for names."""
-    with pytest.raises(ValueError, match=r"1 = SUN and crontab from 0 = SUN; write its name"):
+# Every expression of Cloudflare's page, and what its parser's own tests ask.
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("*/30 * * * *", "2026-11-01 12:30"),
+        ("45 * * * *", "2026-11-01 12:45"),
+        ("0 17 * * sun", "2026-11-01 17:00"),
+        ("0 17 * * 1", "2026-11-01 17:00"),
+        ("10 7 * * mon-fri", "2026-11-02 07:10"),
+        ("10 7 * * 2-6", "2026-11-02 07:10"),
+        ("0 15 1 * *", "2026-12-01 15:00"),
+        ("0 18 * * 6L", "2026-11-27 18:00"),
+        ("0 18 * * FRIL", "2026-11-27 18:00"),
+        ("59 23 LW * *", "2026-11-30 23:59"),
+        ("0 0 * * 5#2", "2026-11-12 00:00"),
+        ("0 0 * * thu#5", "2026-12-31 00:00"),
+        ("0 0 * * L", "2026-11-07 00:00"),
+        ("0 0 15W * *", "2026-11-16 00:00"),
+        ("0 0 1W AUG *", "2027-08-02 00:00"),
+        ("0 0 1W MAY *", "2027-05-03 00:00"),
+        ("0 0 31W JAN *", "2027-01-29 00:00"),
+        ("0 0 L-3 * *", "2026-11-27 00:00"),
+        ("0 0 L-1W MAY *", "2027-05-31 00:00"),
+        ("0 0 * jan,aug sat-sun", "2027-01-02 00:00"),
+        ("0 22-2 * * *", "2026-11-01 22:00"),
+        ("59-0 23-0 * * *", "2026-11-01 23:00"),
+        ("0 20-4/3 * * *", "2026-11-01 20:00"),
+        ("*/15,30-59/10 0 * * *", "2026-11-02 00:00"),
+        ("5/20 * * * *", "2026-11-01 12:05"),
+        ("0 0 13 * FRI", "2026-11-06 00:00"),
+        ("0 0 */10 * MON", "2026-11-02 00:00"),
+        ("0 0 29W FEB *", "2028-02-29 00:00"),
+    ],
+)
+def test_cloudflares_expressions_mean_what_they_mean_there(cron: str, expected: str) -> None:
+    """Weekdays count from 1 = SUN, ranges go over the end, either of two days will do."""
+    assert f"{next_run(cron, START):%Y-%m-%d %H:%M}" == expected
+
+
+@pytest.mark.parametrize("weekday", ["0", "8", "0-4", "MON,0", "7-8", "0L", "0#1", "*/8"])
+def test_weekdays_of_a_crontab_are_refused(weekday: str) -> None:
+    """Cloudflare has no day 0, which a crontab takes for Sunday: the text says how it counts."""
+    with pytest.raises(ValueError, match="Bad weekday") as refused:
         check_cron(f"0 9 * * {weekday}")
+    if "/" not in weekday:
+        assert "from 1 = SUN to 7 = SAT" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +106,20 @@ def test_weekday_numbers_are_refused(weekday: str) -> None:
         ("* * 0 * *", "Bad day-of-month"),
         ("0 0 31 FEB *", "Bad day-of-month"),
         ("nonsense * * * *", "Bad minute"),
+        ("*/0 * * * *", "Bad minute"),
+        ("*/60 * * * *", "Bad minute"),
+        ("*-30/5 * * * *", "Bad minute"),
+        ("5- * * * *", "Bad minute"),
+        ("1,,2 * * * *", "Bad minute"),
+        ("\u0661 * * * *", "Bad minute"),
+        ("* 24 * * *", "Bad hour"),
+        ("* * 32W * *", "Bad day-of-month"),
+        ("* * L-31 * *", "Bad day-of-month"),
+        ("* * LL * *", "Bad day-of-month"),
+        ("* * * 13 *", "Bad month"),
+        ("* * * JUNE *", "Bad month"),
+        ("* * * * FRI#6", "Bad weekday"),
+        ("* * * * FRI#", "Bad weekday"),
         ("", "5 fields"),
     ],
 )

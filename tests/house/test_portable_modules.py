@@ -50,7 +50,7 @@ assert not leaked, leaked
 """
 
 HOST_PACKAGES = (
-    "aiohttp,aiohttp_jinja2,aiosqlite,argon2,cronsim,cryptography,jsonschema,jsonschema_rs,"
+    "aiohttp,aiohttp_jinja2,aiosqlite,argon2,cryptography,jsonschema,jsonschema_rs,"
     "minio,ndjson,redis,tqdm,uvloop"
 )
 

@@ -7,10 +7,12 @@ mistake becomes one sentence at the start and not an odd failure later.
 """
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from worker.entry.crons import check_cron
 # names of files and folders.
 _BINDING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+_MOMENTS = (date, time)  # a datetime is a date
 _READ_TABLES = (
     "name",
     "vars",
@@ -41,8 +44,11 @@ TABLES: Final[Mapping[type, str]] = {
     ObjectNamespace: "durable_objects.bindings",
 }
 """Where the bindings of each contract are listed."""
-# Tables of wrangler that resemble one of ours.
-_NOT_OURS = frozenset({"rules", "main"})
+# What says how a Worker is built, deployed and reached at Cloudflare: nothing to serve here. The
+# host counts calls by itself, and [env.NAME] is for `edgekeep edge`.
+_NOT_OURS = frozenset(
+    ["$schema", "account_id", "alias", "base_dir", "build", "compatibility_date", "compatibility_flags", "define", "dev", "env", "find_additional_modules", "first_party_worker", "keep_names", "keep_vars", "legacy_env", "limits", "logpush", "main", "minify", "no_bundle", "node_compat", "observability", "placement", "preserve_file_names", "preview_urls", "python_modules", "ratelimits", "route", "routes", "rules", "send_metrics", "tsconfig", "upload_source_maps", "usage_model", "workers_dev"]
+)
 
 
 class ConfigError(ValueError):
@@ -76,6 +82,8 @@ class Config:
     variables: Mapping[str, str]
     crons: tuple[str, ...]
     path: Path
+    unserved: tuple[str, ...] = ()
+    """What is there at Cloudflare and not here, as it is written in the file."""
 
     @property
     def bindings(self) -> dict[str, type]:
@@ -84,6 +92,15 @@ class Config:
         names = {KVNamespace: self.kv, D1Database: d1, R2Bucket: self.r2}
         stores: dict[str, type] = {name: kind for kind in names for name in names[kind]}
         return stores | dict.fromkeys(self.actors, ObjectNamespace)
+
+
+def _as_text(value: Any) -> str:
+    """Return a variable as the Worker reads it: what is no text as JSON, as wrangler hands it on."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, _MOMENTS):
+        return value.isoformat()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_as_text)
 
 
 def load_config(path: Path) -> Config:
@@ -119,6 +136,7 @@ class _Reader:
             variables=self._variables(),
             crons=self._crons(),
             path=self._path,
+            unserved=tuple(self._unserved()),
         )
 
     # The tables
@@ -184,12 +202,14 @@ class _Reader:
         return classes
 
     def _variables(self) -> dict[str, str]:
-        variables = {}
-        for name, value in self._table("vars").items():
-            if not isinstance(value, str | int | float):
-                raise self._error(f"vars.{name}", "expected a text; tables and lists are not read")
-            variables[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        return variables
+        return {name: _as_text(value) for name, value in self._table("vars").items()}
+
+    def _unserved(self) -> Iterable[str]:
+        for key, value in self._document.items():
+            if key not in _NOT_OURS and key not in _READ_TABLES:
+                yield f"[[{key}]]" if isinstance(value, list) else f"[{key}]"
+        for table in ("kv_namespaces", "d1_databases", "r2_buckets"):
+            yield from (f"{where}: remote" for where, row in self._rows(table) if row.get("remote"))
 
     def _crons(self) -> tuple[str, ...]:
         crons = self._texts(self._table("triggers"), "crons", "triggers")

@@ -1,23 +1,15 @@
-"""
-The crons of wrangler_compat.toml on a host: when they are due, and the clock that fires them.
-
-Expressions are Cloudflare's (https://developers.cloudflare.com/workers/configuration/cron-triggers/):
-five fields, UTC. Cloudflare counts weekdays from 1 = Sunday, crontab from 0 = Sunday, so a number
-would mean different days here and there: weekdays must be named.
-"""
+"""The crons of wrangler_compat.toml on a host: when they are due, and the clock that fires them."""
 
 import asyncio
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from worker.entry.cron_expression import Cron
+
 if TYPE_CHECKING:
     from worker.env import Env
 
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-# A digit that is neither the ordinal of `FRI#2` nor the step of `*/2`.
-_WEEKDAY_NUMBER = re.compile(r"(?<![#/0-9])[0-9]")
 # A laptop may sleep and its clock may be set: no wait is longer than this, in seconds.
 _LONGEST_WAIT = 30.0
 
@@ -33,27 +25,10 @@ def next_run(cron: str, after: datetime) -> datetime:
 
     Raises ValueError when the expression is not valid or never due.
     """
-    from cronsim import CronSim, CronSimError
-
-    fields = cron.upper().split()
-    if len(fields) != 5:
-        raise ValueError(
-            f"{cron!r} must have 5 fields (minute, hour, day of month, month, weekday)"
-        )
-    if _WEEKDAY_NUMBER.search(fields[4]):
-        raise ValueError(
-            f"{cron!r} gives the weekday as a number, which Cloudflare counts from 1 = SUN and "
-            "crontab from 0 = SUN; write its name (SUN, MON, TUE, WED, THU, FRI, SAT)"
-        )
-    for number, name in enumerate(_WEEKDAYS):
-        # cronsim reads `5L` (last Friday) but not `FRIL`.
-        fields[4] = fields[4].replace(name, str(number))
-    try:
-        return next(CronSim(" ".join(fields), after.astimezone(UTC)))
-    except CronSimError as error:
-        raise ValueError(f"{cron!r} is not a cron expression: {error}") from None
-    except StopIteration:
-        raise ValueError(f"{cron!r} is never due") from None
+    due = Cron.parse(cron).after(after.astimezone(UTC))
+    if due is None:
+        raise ValueError(f"{cron!r} is never due: Bad day-of-month for its months")
+    return due
 
 
 class CronClock:

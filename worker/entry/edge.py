@@ -60,7 +60,7 @@ class Isolate:
     def of(cls, js_env: Any) -> "Isolate":
         """Read the variables and secrets in *js_env*; raises `SettingError`."""
         found = {row.name: interop.member(js_env, row.name) for row in SETTINGS}
-        given = {name: str(value) for name, value in found.items() if value is not None}
+        given = {name: interop.text(value) for name, value in found.items() if value is not None}
         settings = Settings.load(given)
         return cls(settings, Access(settings.signing_keys, LONGEST_MINUTES), ProcessLimiter(now))
 

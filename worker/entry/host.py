@@ -120,7 +120,8 @@ async def _serve(
     try:
         async with serving(worker, opened.env, console, names, tls=listen.strict) as runner:
             await start_site(runner, listen)
-            for warning in warnings(opened.env.settings, listen):
+            unserved = not_served(config, worker)
+            for warning in (*warnings(opened.env.settings, listen), *unserved):
                 _say(f"warning: {warning}")
             link = "" if opened.env.settings.production else key.link(listen.url)
             await _run_until_stopped(console.crons, opened, listen.url, link)
@@ -157,6 +158,15 @@ def warnings(settings: Settings, listen: Listen) -> Iterator[str]:
         )
     else:
         yield f"{listen.url} can be reached from other machines, unencrypted (see --tls)."
+
+
+def not_served(config: Config, worker: Worker) -> Iterator[str]:
+    """Tell what the configuration lists that works at Cloudflare and not on this host."""
+    for written in config.unserved:
+        yield f"{config.path.name}: {written} is not served here, only at Cloudflare."
+    for cron in config.crons:
+        if cron not in worker.schedules:
+            yield f"{config.path.name}: triggers.crons: {cron!r} has no job (worker/registry.py)."
 
 
 async def _run_until_stopped(runs: RecordedCrons, opened: Opened, url: str, link: str) -> None:
