@@ -41,9 +41,12 @@ class D1Error(Exception):
     """SQLite's result code, e.g. "SQLITE_CONSTRAINT"; "" when D1 itself refused."""
     extended: str
     """The extended code, e.g. "SQLITE_CONSTRAINT_UNIQUE", or ""."""
+    statement: int | None
+    """Which of a batch it was, from 0 on; None when nobody told, as at Cloudflare."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, statement: int | None = None) -> None:
         super().__init__(message)
+        self.statement = statement
         found = _CODES.search(message)
         self.code = found[1] if found else ""
         self.extended = (found[2] or "") if found else ""

@@ -45,7 +45,8 @@ def _prepare(connection: Connection, steps: int = LANE_STEPS) -> Handle:
 
 def as_d1_error(error: Error, handle: Handle, _is_write: bool) -> D1Error:
     """Say SQLite's *error* as D1 does."""
-    return D1Error(f"D1_ERROR: {describe(error, handle.authority)}")
+    statement, handle.statement = handle.statement, None
+    return D1Error(f"D1_ERROR: {describe(error, handle.authority)}", statement)
 
 
 class EmbeddedDatabase(D1Database):
@@ -86,7 +87,7 @@ class EmbeddedDatabase(D1Database):
         self, statements: Sequence[tuple[str, tuple[Parameter, ...]]]
     ) -> list[D1Rows]:
         """See the contract."""
-        calls = [(self._plan(sql), parameters) for sql, parameters in statements]
+        calls = self._planned(statements)
         plans = [plan for plan, _ in calls]
         key = statements[0][0] if len(statements) == 1 else tuple(sql for sql, _ in statements)
         if any(plan.is_write for plan in plans):
@@ -94,6 +95,16 @@ class EmbeddedDatabase(D1Database):
         if self._is_long_read(plans):
             return await self._file.read_slowly(key, self._read_all, calls)
         return await self._file.read(key, self._read_all, calls)
+
+    def _planned(self, statements: Sequence[tuple[str, tuple[Parameter, ...]]]) -> list[Call]:
+        calls: list[Call] = []
+        try:
+            for sql, parameters in statements:
+                calls.append((self._plan(sql), parameters))
+        except D1Error as error:
+            error.statement = len(calls)
+            raise
+        return calls
 
     async def run_lines(self, lines: Sequence[str]) -> float:
         """See the contract."""
@@ -137,18 +148,21 @@ class EmbeddedDatabase(D1Database):
     def _read_all(self, handle: Handle, calls: list[Call]) -> list[D1Rows]:
         if handle.settings_seen != self._settings_version:
             self._follow_settings(handle)
-        if len(calls) == 1:
-            return [self._measured(handle, *calls[0])]
-        handle.begin_read()
-        rows = [self._measured(handle, plan, values) for plan, values in calls]
-        handle.commit()
+        if len(calls) > 1:
+            handle.begin_read()
+        rows = []
+        for handle.statement, (plan, values) in enumerate(calls):
+            rows.append(self._measured(handle, plan, values))
+        handle.statement = None
+        if len(calls) > 1:
+            handle.commit()
         return rows
 
     def _write_all(self, handle: Handle, calls: list[Call]) -> tuple[list[D1Rows], int]:
         if handle.settings_seen != self._settings_version:
             self._follow_settings(handle)
         found = []
-        for plan, values in calls:
+        for handle.statement, (plan, values) in enumerate(calls):
             before = handle.connection.total_changes()
             start = time.perf_counter()
             columns, rows = plan.run(handle, values)
@@ -159,6 +173,7 @@ class EmbeddedDatabase(D1Database):
             changes = handle.connection.total_changes() - before
             last = self._last_row_id
             found.append((columns, rows, start, time.perf_counter(), changes, last, plan))
+        handle.statement = None
         pages: int = handle.own("PRAGMA page_count")[0]
         answers = [
             D1Rows(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from d1_schema.contract import D1Database, D1Error
-from d1_schema.sqlite.text import has_statement, parse_statements, split_statements
+from d1_schema.sql_file import Statement, read_sql, say, statements_of
 
 DEFAULT_TABLE: Final = "d1_migrations"
 
@@ -38,9 +38,10 @@ class Migration:
 class MigrationError(D1Error):
     """A migration failed; nothing of it was kept. The text begins with its name."""
 
-    def __init__(self, name: str, error: D1Error) -> None:
-        super().__init__(f"{name}: {error}")
+    def __init__(self, name: str, statements: list[Statement], error: D1Error) -> None:
+        super().__init__(f"{name}: {say(statements, error)}")
         self.name = name
+        self.code, self.extended = error.code, error.extended
 
 
 async def apply_migrations(
@@ -52,7 +53,7 @@ async def apply_migrations(
     Raises:
         MigrationError: a file failed; those after it were not tried.
         FileNotFoundError: there is no such directory.
-        ValueError: *table* cannot be a table's name, or a file is not UTF-8.
+        ValueError: *table* cannot be a table's name, or a file is no text (`NotSql`).
     """
     applied_now: list[str] = []
     for migration in await list_migrations(db, directory, table):
@@ -93,30 +94,18 @@ async def _applied(db: D1Database, table: str) -> dict[str, str]:
 
 async def _apply(db: D1Database, directory: Path, name: str, table: str) -> bool:
     """Apply one file; False when another process has just done so."""
-    texts = statements_of(_read(directory / name))
+    statements = statements_of(read_sql(directory / name))
     record = f"INSERT INTO {_quoted(table)} (name) VALUES (?)"  # noqa: S608 - quoted
     try:
-        await db.batch([*map(db.prepare, texts), db.prepare(record).bind(name)])
+        await db.batch(
+            [*(db.prepare(one.text) for one in statements), db.prepare(record).bind(name)]
+        )
     except D1Error as error:
         # Two processes that start together find the same file pending.
         if name in await _applied(db, table):
             return False
-        raise MigrationError(name, error) from error
+        raise MigrationError(name, statements, error) from error
     return True
-
-
-def statements_of(sql: str) -> list[str]:
-    """
-    Cut a migration into statements, without the empty ones.
-
-    One BEGIN … COMMIT around all of them is taken off: the batch is a transaction.
-    """
-    texts = [text for text in split_statements(sql) if has_statement(text)]
-    if len(texts) >= 2:
-        first, last = (parse_statements(texts[at])[0].words for at in (0, -1))
-        if first in (("BEGIN",), ("BEGIN", "TRANSACTION")) and last[0] in ("COMMIT", "END"):
-            return texts[1:-1]
-    return texts
 
 
 def migration_names(directory: Path) -> list[str]:
@@ -136,11 +125,6 @@ def _order(name: str) -> tuple[bool, int, str]:
     """Leading number first, then by text; files without a number come last."""
     found = _NUMBER.match(name)
     return (found is None, int(found[1]) if found else 0, name)
-
-
-def _read(path: Path) -> str:
-    # Editors on Windows write a mark at the beginning, which SQLite does not know.
-    return path.read_text("utf-8-sig")
 
 
 def _quoted(table: str) -> str:

@@ -36,7 +36,15 @@ _UNDO: Final = "ROLLBACK TO edgekeep_job /* edgekeep */"
 class Handle:
     """A connection, its permanent cursor, its authority and its deadline."""
 
-    __slots__ = ("authority", "connection", "cursor", "deadline", "last_row_id", "settings_seen")
+    __slots__ = (
+        "authority",
+        "connection",
+        "cursor",
+        "deadline",
+        "last_row_id",
+        "settings_seen",
+        "statement",
+    )
 
     def __init__(
         self,
@@ -53,6 +61,8 @@ class Handle:
         """The newest rowid inserted here, as far as the owner has looked."""
         self.settings_seen = 0
         """How many of the file's settings this connection has taken over."""
+        self.statement: int | None = None
+        """Which of a batch is running, from 0 on."""
         connection.set_progress_handler(self._is_late, steps)
 
     def _is_late(self) -> bool:

@@ -24,7 +24,8 @@ def add(verbs: Verbs) -> None:
     execute = group.add(
         "execute",
         _execute,
-        "Run SQL. Several statements run as one batch: all or none.",
+        "Run SQL. Several statements run as one batch: all or none. FILE may be what\n"
+        "`sqlite3 .dump` wrote, in UTF-8 or (with its mark) UTF-16; an error names its line.",
         [
             'edgekeep d1 execute DB --command "SELECT count(*) FROM profiles"',
             "edgekeep d1 execute DB --file cleanup.sql --json",
@@ -69,21 +70,25 @@ def _add_json(*parsers: ArgumentParser) -> None:
 
 def _execute(options: Namespace) -> int:
     from d1_schema.contract import D1Error
-    from d1_schema.sqlite.text import has_statement, split_statements
+    from d1_schema.sql_file import NotSql, read_sql, say, statements_of
 
-    sql = options.command if options.file is None else options.file.read_text(encoding="utf-8")
-    statements = [piece for piece in split_statements(sql) if has_statement(piece)]
+    try:
+        sql = options.command if options.file is None else read_sql(options.file)
+    except NotSql as error:
+        raise CliError(str(error)) from None
+    statements = statements_of(sql)
     if not statements:
         raise CliError("There is no SQL statement in it.")
 
     async def run() -> "list[D1Result]":
         async with database(Place.of(options), options.database) as db:
-            return await db.batch([db.prepare(statement) for statement in statements])
+            return await db.batch([db.prepare(statement.text) for statement in statements])
 
     try:
         results = asyncio.run(run())
     except D1Error as error:
-        raise CliError(str(error), REFUSED) from None
+        name = "" if options.file is None else f"{options.file}: "
+        raise CliError(name + say(statements, error), REFUSED) from None
     if options.json:
         show_json([_plain(result) for result in results])
     else:
@@ -140,6 +145,7 @@ def _list(options: Namespace) -> int:
 def _apply(options: Namespace) -> int:
     from d1_schema.contract import D1Error
     from d1_schema.migrate import apply_migrations
+    from d1_schema.sql_file import NotSql
 
     place = Place.of(options)
     row = database_row(place, options.database)
@@ -150,7 +156,7 @@ def _apply(options: Namespace) -> int:
 
     try:
         names = asyncio.run(run())
-    except D1Error as error:
+    except (D1Error, NotSql) as error:
         raise CliError(str(error), REFUSED) from None
     for name in names:
         print(f"applied {name}")

@@ -1,4 +1,4 @@
-"""What lies in a state directory is its owner's alone, whatever the umask and whatever was before."""
+"""What lies in a state directory is its owner's alone, whatever the umask, whatever was before."""
 
 import os
 import stat

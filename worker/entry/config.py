@@ -47,7 +47,14 @@ TABLES: Final[Mapping[type, str]] = {
 # What says how a Worker is built, deployed and reached at Cloudflare: nothing to serve here. The
 # host counts calls by itself, and [env.NAME] is for `edgekeep edge`.
 _NOT_OURS = frozenset(
-    ["$schema", "account_id", "alias", "base_dir", "build", "compatibility_date", "compatibility_flags", "define", "dev", "env", "find_additional_modules", "first_party_worker", "keep_names", "keep_vars", "legacy_env", "limits", "logpush", "main", "minify", "no_bundle", "node_compat", "observability", "placement", "preserve_file_names", "preview_urls", "python_modules", "ratelimits", "route", "routes", "rules", "send_metrics", "tsconfig", "upload_source_maps", "usage_model", "workers_dev"]
+    {
+        *("$schema", "account_id", "main", "compatibility_date", "compatibility_flags", "env"),
+        *("workers_dev", "preview_urls", "route", "routes", "placement", "limits", "usage_model"),
+        *("build", "base_dir", "alias", "define", "rules", "tsconfig", "minify", "no_bundle"),
+        *("find_additional_modules", "preserve_file_names", "python_modules", "node_compat"),
+        *("keep_names", "keep_vars", "upload_source_maps", "send_metrics", "first_party_worker"),
+        *("legacy_env", "dev", "observability", "logpush", "ratelimits"),
+    }
 )
 
 
@@ -95,7 +102,7 @@ class Config:
 
 
 def _as_text(value: Any) -> str:
-    """Return a variable as the Worker reads it: what is no text as JSON, as wrangler hands it on."""
+    """Return a variable as the Worker reads it: what is no text as JSON, as wrangler does."""
     if isinstance(value, str):
         return value
     if isinstance(value, _MOMENTS):

@@ -69,9 +69,10 @@ MINUTE: Final = Field("minute", 0, 59)
 HOUR: Final = Field("hour", 0, 23)
 DAY: Final = Field("day-of-month", 1, 31)
 MONTH: Final = Field(
-    "month", 1, 12, tuple(["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"])
+    *("month", 1, 12),
+    ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
 )
-WEEKDAY: Final = Field("weekday", 1, 7, tuple(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]))
+WEEKDAY: Final = Field("weekday", 1, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _weekday_rule(term: str) -> DayRule:
 
 
 def _moved(month: date, number: int, is_working_day: bool) -> int:
-    """Return *number* of a *month*, or the working day nearest to it there; 0: it has no such day."""
+    """Return *number* in *month*, or the working day nearest to it; 0: there is no such day."""
     last = _last(month)
     if not 1 <= number <= last:
         return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from d1_schema.contract import D1Database
 from d1_schema.migrate import apply_migrations
+from d1_schema.sql_file import NotSql
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
 from worker.entry.config import TABLES, Config, ConfigError
@@ -50,7 +51,10 @@ class Stores:
     async def migrate(self, binding: str, database: D1Database) -> list[str]:
         """Apply what the database *binding* lacks; return the names."""
         [bound] = [row for row in self.config.d1 if row.binding == binding]
-        return await apply_migrations(database, bound.migrations_dir, bound.migrations_table)
+        try:
+            return await apply_migrations(database, bound.migrations_dir, bound.migrations_table)
+        except NotSql as error:
+            raise ConfigError(str(error)) from None
 
     async def namespace(self, binding: str) -> KVNamespace:
         """Open the KV namespace *binding*; raises `ConfigError`."""
