@@ -33,7 +33,7 @@ def use(edgekeep: Edgekeep, state: Path) -> None:
     with running_server(state) as server:
         edgekeep("import", "examples/profiles.ndjson", "--state", state)
         edgekeep("r2", "object", "put", "edgekeep-blobs/a", "--file", "README.md", "--state", state)
-        edgekeep("kv", "key", "put", "PROFILES_KV", "k", "v", "--state", state)
+        edgekeep("kv", "key", "put", "k", "v", "--binding", "PROFILES_KV", "--state", state)
         edgekeep("account", "create", "ada", "--state", state)
         request = urllib.request.Request(
             f"{server.url}/api/auth/magic-link",
@@ -62,7 +62,7 @@ def test_what_was_open_is_closed(edgekeep: Edgekeep, tmp_path: Path) -> None:
     """A state of an older version: by a host, and by a verb alone."""
     state = tmp_path / "state"
     use(edgekeep, state)
-    words = ("kv", "key", "list", "PROFILES_KV", "--state", state)
+    words = ("kv", "key", "list", "--binding", "PROFILES_KV", "--state", state)
     for start in (lambda: edgekeep(*words), lambda: use(edgekeep, state)):
         for path in [state, *state.rglob("*")]:
             path.chmod(0o777 if path.is_dir() else 0o666)
@@ -73,7 +73,7 @@ def test_what_was_open_is_closed(edgekeep: Edgekeep, tmp_path: Path) -> None:
 def test_verbs_alone_make_private_files(edgekeep: Edgekeep, tmp_path: Path) -> None:
     """Each that opens a store, without a host and in a new state."""
     verbs: list[tuple[str, ...]] = [
-        ("kv", "key", "put", "PROFILES_KV", "k", "v"),
+        ("kv", "key", "put", "k", "v", "--binding", "PROFILES_KV"),
         ("d1", "migrations", "apply", "DB"),
         ("d1", "execute", "DB", "--command", "SELECT 1"),
         ("r2", "object", "put", "edgekeep-blobs/a", "--file", "README.md"),
@@ -96,7 +96,7 @@ def test_what_is_not_ours_keeps_its_mode(edgekeep: Edgekeep, tmp_path: Path) -> 
     folder.mkdir()
     for path in (tmp_path, script, folder):
         path.chmod(0o755)
-    edgekeep("kv", "key", "put", "PROFILES_KV", "k", "v", "--state", tmp_path)
+    edgekeep("kv", "key", "put", "k", "v", "--binding", "PROFILES_KV", "--state", tmp_path)
     for path in (tmp_path, script, folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
     assert open_to_others(tmp_path / "kv") == []
