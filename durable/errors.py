@@ -5,6 +5,8 @@ Texts are Cloudflare's where Cloudflare has one (facts/bindings.md D1 to D7), so
 message means the same on a laptop and at the edge.
 """
 
+_PASSING_CODES = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_LOCKED")
+
 
 class DurableError(Exception):
     """Root of this file's ordinary errors. Never raised directly."""
@@ -14,9 +16,19 @@ class DurableError(Exception):
     overloaded: bool = False
     """The object has too much to do: do not repeat at once."""
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same call, on a fresh stub, may succeed soon."""
+        return self.retryable or self.overloaded
+
 
 class ObjectResetError(DurableError):
     """The object's instance was thrown away while the call was in it (abort, failed write)."""
+
+    @property
+    def passing(self) -> bool:
+        """Always: the next call makes a new instance."""
+        return True
 
 
 class OverloadedError(DurableError):
@@ -37,6 +49,11 @@ class TransactionError(DurableError):
 
 class SqlError(DurableError):
     """SQLite refused a statement; the text is SQLite's, followed by its code."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the disk, not the statement, was at fault."""
+        return str(self).endswith(_PASSING_CODES)
 
 
 class SocketStateError(DurableError):

@@ -33,14 +33,19 @@ class KVError(Exception):
     text: str
 
     def __init__(self, operation: str, status: int, text: str) -> None:
-        super().__init__(f"KV {operation} failed: {status} {text}")
+        # All three parts are `args`: so it can be made anew behind a pickle or an object's call.
+        super().__init__(operation, status, text)
         self.operation = operation
         self.status = status
         self.text = text
 
-    def __reduce__(self) -> tuple[type["KVError"], tuple[str, int, str]]:
-        # Exceptions pickle by their text alone; this one is made of three parts.
-        return KVError, (self.operation, self.status, self.text)
+    def __str__(self) -> str:
+        return f"KV {self.operation} failed: {self.status} {self.text}"
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed soon: the store failed, or was asked too often."""
+        return self.status >= 500 or self.status == 429
 
 
 class KVUnavailable(KVError):  # noqa: N818 - a state of the store, as KVError is Cloudflare's name
@@ -48,9 +53,7 @@ class KVUnavailable(KVError):  # noqa: N818 - a state of the store, as KVError i
 
     def __init__(self, operation: str, text: str = "The store is not available") -> None:
         super().__init__(operation, 503, text)
-
-    def __reduce__(self) -> tuple[type["KVUnavailable"], tuple[str, str]]:  # type: ignore[override]
-        return KVUnavailable, (self.operation, self.text)
+        self.args = (operation, text)
 
 
 def check_key(key: object, operation: str, *, is_prefix: bool = False) -> None:

@@ -46,14 +46,19 @@ class R2Error(Exception):
     """
 
     def __init__(self, verb: str, text: str, code: int) -> None:
-        super().__init__(f"{verb}: {text} ({code})")
+        # All three parts are `args`: so it can be made anew behind a pickle or an object's call.
+        super().__init__(verb, text, code)
         self.verb = verb
         self.text = text
         self.code = code
 
-    def __reduce__(self) -> tuple[type[R2Error], tuple[str, str, int]]:
-        """Survive pickling: the message alone does not rebuild the three parts."""
-        return (type(self), (self.verb, self.text, self.code))
+    def __str__(self) -> str:
+        return f"{self.verb}: {self.text} ({self.code})"
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed soon: the store itself has failed."""
+        return self.code == INTERNAL
 
 
 class R2Unavailable(R2Error):  # noqa: N818 - a state of the store
@@ -61,10 +66,7 @@ class R2Unavailable(R2Error):  # noqa: N818 - a state of the store
 
     def __init__(self, verb: str) -> None:
         super().__init__(verb, "The store is not available.", INTERNAL)
-
-    def __reduce__(self) -> tuple[type[R2Unavailable], tuple[str]]:  # type: ignore[override]
-        """Survive pickling."""
-        return (type(self), (self.verb,))
+        self.args = (verb,)
 
 
 def refusal(verb: str, code: int) -> R2Error:

@@ -6,9 +6,6 @@ The pipeline: request id, route, rate limit, who is calling, handler, error mapp
 
 from collections.abc import Iterable, Mapping
 
-from d1_schema.contract import D1Error
-from kv.checks import KVUnavailable
-from r2.contract import R2Unavailable
 from worker.env import Env
 from worker.errors import (
     InternalError,
@@ -21,6 +18,7 @@ from worker.identity.caller import identify
 from worker.limiter.counting import address_key, refused, spared
 from worker.limits import GENERAL, RateLimit
 from worker.log import FinishedRequest, client_ids
+from worker.passing import passes
 from worker.registry import AT_START, SCHEDULES, Job
 from worker.route_table import Resource, Route, RouteTable
 from worker.routes import ROUTES
@@ -130,12 +128,14 @@ def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
     """Return what a caller may know of *error*; the log gets what nobody expected."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, KVUnavailable | R2Unavailable):
-        # The adapters write these texts; they quote nobody.
-        env.log.error("store_unavailable", error, request_id=request_id, reason=error.text)
-        return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
-    if isinstance(error, D1Error) and error.passing:
-        env.log.error("database_unavailable", error, request_id=request_id)
-        return StorageUnavailable("Try again soon.", headers={"Retry-After": "2"})
+    if passes(error):
+        # Bindings write these texts; they quote nobody.
+        env.log.error(
+            "store_unavailable",
+            error,
+            request_id=request_id,
+            reason=getattr(error, "text", str(error)),
+        )
+        return StorageUnavailable("Try again soon.")
     env.log.error("unexpected", error, request_id=request_id)
     return InternalError()

@@ -193,9 +193,18 @@ class NotOpenYet(Problem):
 
 
 class StorageUnavailable(Problem):
-    """A store refused or timed out; the request may be sent again."""
+    """A store refused or timed out, or an object was reset; the request may be sent again."""
 
     status, code, title = 503, "storage_unavailable", "The store is not available"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, members=members, headers={"Retry-After": "2", **(headers or {})})
 
 
 class Busy(Problem):

@@ -14,8 +14,6 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
-from kv.checks import KVUnavailable
-from r2.contract import R2Unavailable
 from worker.app import Worker
 from worker.entry.console import templating
 from worker.entry.console.csrf import Csrf
@@ -26,6 +24,7 @@ from worker.entry.open_env import Opened
 from worker.entry.run_key import RunKey
 from worker.env import Env
 from worker.limits import MIB
+from worker.passing import passes
 
 Page: TypeAlias = Callable[["Console", web.Request], Awaitable[web.StreamResponse]]
 
@@ -218,12 +217,13 @@ class Console:
             if error.status < 400:
                 return web.Response(status=error.status, headers=error.headers)
             return self.refuse(request, error.status, error.text or error.reason)
-        except (KVUnavailable, R2Unavailable) as error:
-            self.env.log.error("store_unavailable", error)
-            return self.refuse(request, 503, "The store does not answer. Is its server running?")
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
+            if passes(error):
+                self.env.log.error("store_unavailable", error)
+                text = "The store does not answer. Is its server running?"
+                return self.refuse(request, 503, text)
             self.env.log.error("console_failed", error)
             return self.refuse(
                 request, 500, "The console failed at this. The log says where, on its last lines."
