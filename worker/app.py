@@ -12,13 +12,13 @@ from worker.errors import (
     MethodNotAllowed,
     NotFound,
     Problem,
-    StorageUnavailable,
 )
 from worker.identity.caller import identify
 from worker.limiter.counting import address_key, refused, spared
 from worker.limits import GENERAL, RateLimit
 from worker.log import FinishedRequest, client_ids
 from worker.passing import passes
+from worker.quotas import require_room, store_failed
 from worker.registry import AT_START, SCHEDULES, Job
 from worker.route_table import Resource, Route, RouteTable
 from worker.routes import ROUTES
@@ -94,12 +94,9 @@ async def _respond(request: Request, resource: Resource | None, env: Env) -> Res
         await _take(env, GENERAL, address)
     if resource is None:
         raise NotFound("There is nothing at this path.")
-    method = request.method
-    if method == "OPTIONS":
+    if request.method == "OPTIONS":
         return cors.options(request, resource, env)
-    route = resource.methods.get("GET" if method == "HEAD" else method)
-    if route is None:
-        raise MethodNotAllowed(headers={"Allow": resource.allow})
+    route = _route(request.method, resource, env)
     limit = route.limit if address else None
     if limit is not None and limit.by == "address":
         await _take(env, limit, address)
@@ -116,6 +113,16 @@ async def _respond(request: Request, resource: Resource | None, env: Env) -> Res
     response = await route.handler(request, caller, env)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _route(method: str, resource: Resource, env: Env) -> Route:
+    """Return the door of *method*; raises `MethodNotAllowed`, `StorageFull`."""
+    route = resource.methods.get("GET" if method == "HEAD" else method)
+    if route is None:
+        raise MethodNotAllowed(headers={"Allow": resource.allow})
+    if route.stores:
+        require_room(env)
+    return route
 
 
 async def _take(env: Env, row: RateLimit, key: str) -> None:
@@ -136,6 +143,6 @@ def _problem_of(error: Exception, env: Env, request_id: str) -> Problem:
             request_id=request_id,
             reason=getattr(error, "text", str(error)),
         )
-        return StorageUnavailable("Try again soon.")
+        return store_failed(env, "Try again soon.")
     env.log.error("unexpected", error, request_id=request_id)
     return InternalError()

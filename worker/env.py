@@ -53,6 +53,9 @@ class Tools(Protocol):
     def shipped(self, name: str) -> bytes | None:
         """Return the file *name* of the API's page, or None where it is not shipped."""
 
+    def free_bytes(self) -> int | None:
+        """Return how many bytes the disk below the stores has left; None: it has no end."""
+
     async def pause(self, seconds: float) -> None:
         """Let *seconds* pass; 0 gives other work a turn."""
 

@@ -213,6 +213,12 @@ class Busy(Problem):
     status, code, title = 503, "busy", "Too busy at this moment"
 
 
+class StorageFull(Problem):
+    """This deployment's disk is full: its people can read and delete, and store nothing more."""
+
+    status, code, title = 507, "storage_full", "The store is full"
+
+
 class MailUnavailable(Problem):
     """This deployment has no way to send mail."""
 

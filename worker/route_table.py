@@ -22,7 +22,8 @@ class Route:
     One door. *path* segments in braces are parameters.
 
     *limit* holds beside the general one. *planned* names the area that opens later; until then the
-    door answers 501. *cors* "any": pages of every origin may call, without credentials.
+    door answers 501. *cors* "any": pages of every origin may call, without credentials. *stores*:
+    what comes is kept, so it is refused while the disk is full.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Route:
     limit: RateLimit | None = None
     planned: str = ""
     cors: Literal["listed", "any"] = "listed"
+    stores: bool = False
 
 
 def planned(method: str, path: str, area: str, limit: RateLimit | None = None) -> Route:

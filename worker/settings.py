@@ -98,6 +98,11 @@ class Settings:
         "The bearer that MAIL_WEBHOOK_URL asks us to show."
     )
     backup_max_bytes: int = integer(2 * MIB, "Largest encrypted backup in bytes.")
+    free_space_floor_bytes: int = integer(
+        256 * MIB,
+        "Bytes of the disk that a host leaves free: below, doors that store answer 507.",
+        least=0,
+    )
     relay_max_bytes: int = integer(
         64 * KIB,
         "Largest ciphertext of one message of the relay, in bytes; 512 KiB at most.",

@@ -95,6 +95,26 @@ def test_who_may_call_is_what_the_route_table_says() -> None:
             assert {} in schemes
 
 
+# Signing in and out, changing a password: what little they store is what the floor is left for.
+GOES_ON_WHEN_FULL = {
+    *("/v1/users/me/password", "/v1/sessions", "/v1/sessions/refresh", "/v1/tokens", "/v1/tickets"),
+    *("/auth/login", "/api/auth/signout", "/api/auth/magic-link", "/v1/sessions/key/challenge"),
+    *("/v1/sessions/key", "/v1/identities/email", "/v1/identities/email/verify"),
+    "/v1/identities/key/challenge",
+}
+
+
+def test_doors_that_store_say_that_the_disk_may_be_full() -> None:
+    """Doors that take something in store it, or are among those that go on on a full disk."""
+    for route in ROUTES:
+        if route.planned:
+            continue
+        if route.method in ("POST", "PUT", "PATCH"):
+            assert route.stores != (route.path in GOES_ON_WHEN_FULL), route.path
+        said = "507" in _operations()[route.method, route.path]["responses"]
+        assert said == (route.stores or route.path == "/readyz"), route.path
+
+
 def test_every_status_that_is_described_can_be_given() -> None:
     """The refusals of the document are statuses that some problem has."""
     given = {problem.status for problem in _all_problems(Problem)}

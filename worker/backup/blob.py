@@ -15,6 +15,7 @@ from worker.errors import (
     StorageUnavailable,
 )
 from worker.limits import KIB
+from worker.quotas import require_room, store_failed, while_room
 from worker.web import Request
 
 # An upload gives a sign of life this often.
@@ -75,7 +76,7 @@ class Blob:
         """Yield the body; raises `IncompleteBody` when it is not as long as declared."""
         size = 0
         told = self._env.tools.now()
-        async for chunk in self._source:
+        async for chunk in while_room(self._env, self._source):
             size += len(chunk)
             if size > self.length:
                 break
@@ -92,9 +93,10 @@ async def store(env: Env, key: str, blob: Blob) -> None:
     """
     Put *blob* at *key*, which nobody else writes.
 
-    Raises `RequestTimeout`, `StorageUnavailable`, and what the body raises. Whether an object is at
-    *key* after an error is not known.
+    Raises `RequestTimeout`, `StorageUnavailable`, `StorageFull`, and what the body raises.
+    Whether an object is at *key* after an error is not known.
     """
+    require_room(env, blob.length)
     seconds = UPLOAD_SECONDS + blob.length / UPLOAD_BYTES_PER_SECOND
     try:
         async with asyncio.timeout(seconds) as allowance:
@@ -103,7 +105,7 @@ async def store(env: Env, key: str, blob: Blob) -> None:
         if allowance.expired():
             raise RequestTimeout("The upload took too long.") from None
         env.log.error("blob_store_failed", error)
-        raise StorageUnavailable("The body could not be stored.", headers=SOON) from None
+        raise store_failed(env, "The body could not be stored.") from None
 
 
 async def fetch(env: Env, key: str, part: Mapping[str, int] | None = None) -> R2ObjectBody | None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from worker.env import Env
 from worker.errors import StorageUnavailable
 from worker.identity.caller import Caller
+from worker.quotas import require_room
 from worker.web import Request, Response
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -16,13 +17,14 @@ async def healthz(request: Request, caller: Caller, env: Env) -> Response:
 
 
 async def readyz(request: Request, caller: Caller, env: Env) -> Response:
-    """Answer when the stores do; 503 otherwise."""
+    """Answer when the stores do, and have room: 503 or 507 otherwise."""
     try:
         await env.db.prepare("SELECT 1 AS one").first("one")
         await env.profiles_kv.get("readyz")
     except Exception as error:
         env.log.error("not_ready", error)
         raise StorageUnavailable("A store does not answer.") from None
+    require_room(env)
     return Response.json({"ok": True}, headers=_NO_STORE)
 
 

@@ -60,6 +60,9 @@ class EdgeTools:
         path = _SHIPPED / name
         return path.read_bytes() if path.is_file() else None
 
+    def free_bytes(self) -> None:
+        """Return None: nobody runs out of disk there."""
+
     async def pause(self, seconds: float) -> None:
         """Let *seconds* pass."""
         await asyncio.sleep(seconds)

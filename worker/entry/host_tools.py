@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ class HostTools:
 
     crypto: NativeCrypto
     mail: HostMail
+    free_bytes: Callable[[], int]
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class HostTools:
         random_bytes: Callable[[int], bytes] = os.urandom,
         fetch: Fetch | None = None,
         mail: HostMail | None = None,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
         self._checks: dict[str, SchemaCheck] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -42,6 +45,7 @@ class HostTools:
         # By the machine's own clock: a request takes the time that it takes.
         self.fetch: Fetch = fetch or BoundedFetch(NativeExchange(), time.monotonic)
         self._handed_mail = mail
+        self._handed_free_bytes = free_bytes
 
     def settle(self, settings: Settings, state: Path) -> None:
         """Make what depends on the settings; `open_env` calls it before all else."""
@@ -49,6 +53,7 @@ class HostTools:
         self.mail = self._handed_mail or host_mail.choose(
             settings, state, self.now, self.random_bytes
         )
+        self.free_bytes = self._handed_free_bytes or (lambda: shutil.disk_usage(state).free)
 
     def socket_pair(self) -> tuple[LocalSocket, LocalSocket]:
         """Return an in-memory WebSocket pair: (client end, server end)."""

@@ -23,6 +23,7 @@ from worker.profiles.key_claim import replay
 from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade
 from worker.profiles.report import Plan
 from worker.profiles.store import ProfileStore, open_store, read_report
+from worker.quotas import require_room
 from worker.web import JSON, Request, Response
 
 READ = "profiles:read"
@@ -108,6 +109,7 @@ async def import_profiles(request: Request, caller: Caller, env: Env) -> Respons
     The headers are judged here; the work happens in the import's own room.
     """
     plan = _plan(request, caller, env)
+    require_room(env, request.content_length or 0)
     if plan.box is not None and (kept := await recall(env, plan.box)) is not None:
         return await replay(kept, plan, request, env)
     room = env.import_room.get_by_name(plan.import_id)

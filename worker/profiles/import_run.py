@@ -18,6 +18,7 @@ from worker.profiles.errors import ChecksumMismatch
 from worker.profiles.model import V1, V2, VERSIONS, keeps_its_text
 from worker.profiles.report import ERRORS_IN_REPORT, Plan, Tally
 from worker.profiles.store import Row
+from worker.quotas import while_room
 from worker.schema_check import Violation
 from worker.wire.inflate import Gunzip
 from worker.wire.ndjson import LineReader
@@ -49,6 +50,7 @@ class ImportRun:
         self.tally = Tally()
         self._sink = sink
         self._tick = tick
+        self._env = env
         self._settings = env.settings
         self._judge = Judge(env).judge
         self._lines = LineReader(IMPORT_LINE_BYTES)
@@ -69,11 +71,11 @@ class ImportRun:
         """
         Read the body to its end; the rows are in the sink when this returns.
 
-        Raises `PayloadTooLarge`, `BrokenCompression`, `IncompleteBody`, `ChecksumMismatch`, and
-        what the sink raises.
+        Raises `PayloadTooLarge`, `BrokenCompression`, `IncompleteBody`, `ChecksumMismatch`,
+        `StorageFull`, and what the sink raises.
         """
         try:
-            async for chunk in chunks:
+            async for chunk in while_room(self._env, chunks):
                 self._count(chunk)
                 for piece in self._unfold(chunk):
                     await self._take(self._lines.feed(piece))

@@ -15,6 +15,7 @@ from worker.env import Env
 from worker.identity.usernames import account_named, name_key
 from worker.limiter.counting import step_bucket
 from worker.limits import MIB, RELAY_SEND
+from worker.quotas import has_room
 from worker.relay.inbox.listeners import Listener
 from worker.relay.inbox.model import ID_BYTES, RELAY_NAME_MS, Event, Refused, Send, Sent
 from worker.relay.inbox.store import REPEATABLE
@@ -28,6 +29,7 @@ RELAY_UNKNOWN_MS = 2 * 1000
 RELAY_NAMES = 256
 
 _UNAVAILABLE = Refused("unavailable", "It could not be stored; send it again.", 1000)
+_FULL = Refused("storage_full", "The disk of this deployment is full.")
 _UNKNOWN = Refused("unknown_recipient", "Nobody here has this name.")
 _CONFLICT = Refused("conflict", "Another message was accepted under this client_id.")
 
@@ -181,6 +183,8 @@ class Sending:
 
     async def _hand_over(self, recipient: str, batch: _Bodies) -> list[Sent | Refused]:
         """Store a batch in its recipient's inbox; return what to tell about each message."""
+        if not has_room(self._env):
+            return [_FULL] * len(batch.ids)
         try:
             at_ms, known = await self._env.inbox.get_by_name(recipient).call(
                 "deliver", self._account_id, self._name, b"".join(batch.ids), batch.bodies
