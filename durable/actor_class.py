@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d1_schema.sqlite.engine import Error, is_damage
 from durable.cell import Cell
 from durable.contract import (
     DurableObject,
@@ -61,14 +62,22 @@ class ActorClass:
             raise ActorsClosedError("The local runtime is shutting down.")
         cell = self.cells.get(id.hex)
         if cell is None:
-            file = ObjectFile(self._actors.files, self.path(id.hex), id.name)
-            name = id.name
-            if name is None and file.exists:
-                name = file.metadata("name")
-            cell = Cell(self, ObjectId(id.hex, name), file)
+            cell = Cell(self, *self._named_file(id))
             self.cells[id.hex] = cell
             self._actors.expect_idle()
         return cell
+
+    def _named_file(self, id: ObjectId) -> tuple[ObjectId, ObjectFile]:
+        file = ObjectFile(self._actors.files, self.path(id.hex), id.name)
+        if id.name is not None or not file.exists:
+            return id, file
+        try:
+            return ObjectId(id.hex, file.metadata("name")), file
+        except Error as error:
+            if not is_damage(error):
+                raise
+            Cell(self, id, file).set_file_aside(error)
+            return id, file
 
     def used(self, cell: Cell) -> None:
         """Note the use of *cell*; forget it when nothing is left of it."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from d1_schema.sqlite.engine import is_damage
 from durable.contract import ActorsClosedError, DurableObject, ObjectId
 from durable.event import Settle
 from durable.instance import Instance
@@ -94,6 +95,8 @@ class Cell:
             try:
                 instance.actor = self._class.construct(LocalContext(self, instance))
             except BaseException as error:
+                if is_damage(error):
+                    raise instance.lose_file(error) from None
                 if instance.broken is None:
                     instance.reset(error)
                 raise
@@ -115,6 +118,11 @@ class Cell:
             if self._hub is not None:
                 self._hub.drop_all(Closed(ABNORMAL, str(reason)[:120], was_clean=False))
         self._class.used(self)
+
+    def set_file_aside(self, error: BaseException) -> None:
+        """Let the object begin anew: its file is damaged, as *error* says."""
+        kept = self.file.set_aside(self.id.name, int(self._class.clock()))
+        self.log("object file damaged", {"file": str(kept), "error": repr(error)})
 
     def evict(self) -> None:
         """Drop an instance that is idle, so committed; sockets, tags and attachments stay."""

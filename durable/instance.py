@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from d1_schema.sqlite.engine import is_damage
 from durable.errors import ObjectAbortedError, ObjectResetError, OverloadedError
 from durable.event import Event, Fate, Settle, Start
 from durable.gate import CURRENT_TURN, MAX_WAITING, Gate, Section, Turn, drive
@@ -116,6 +117,9 @@ class Instance:
         except (Exception, asyncio.CancelledError) as error:
             if self.broken is not None:
                 return
+            if is_damage(error):
+                self.lose_file(error)
+                return
             failure = error
         finally:
             self.events.pop(event, None)
@@ -159,7 +163,10 @@ class Instance:
                 self.cell.commit(writes)
             except Exception as error:
                 # Whatever SQLite says here, the writes are not durable.
-                self.reset(_as_reset(error))
+                if is_damage(error):
+                    self.lose_file(error)
+                else:
+                    self.reset(_as_reset(error))
                 return
         held, self._held = self._held, []
         for action, _ in held:
@@ -190,6 +197,19 @@ class Instance:
         for task in self.tasks:
             if task is not current:
                 task.cancel()
+
+    def lose_file(self, error: BaseException) -> ObjectResetError:
+        """
+        Throw the instance away and its damaged file aside: the next call finds a new object.
+
+        It would otherwise fail for ever; what is lost cannot be read, and what can be is kept.
+        Returns what callers are told.
+        """
+        reason = ObjectResetError("The object's file was damaged; the object begins anew.")
+        reason.retryable = True
+        self.reset(reason)
+        self.cell.set_file_aside(error)
+        return reason
 
     def abort(self, reason: str | Exception) -> None:
         """Reset on the actor's own wish and end the event that asked."""
@@ -226,6 +246,8 @@ class Instance:
             assert section.turn is not None
             return await drive(self.gate, section.turn, _awaited(fn))
         except Exception as error:
+            if is_damage(error):
+                raise self.lose_file(error) from None
             self.reset(error)
             raise
         finally:

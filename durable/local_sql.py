@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from d1_schema.sqlite import dialect
-from d1_schema.sqlite.engine import Error, query, rows_of
+from d1_schema.sqlite.engine import Error, is_damage, query, rows_of
 from d1_schema.sqlite.text import TOO_LONG, StatementText, has_statement, parse_statements
 from d1_schema.values import MAX_SAFE_INTEGER, as_number
 from durable.errors import ObjectResetError, SqlError
@@ -57,6 +57,8 @@ class LocalSql(SqlStorage):
         try:
             connection.executemany(statement.text, zip(*columns, strict=True))
         except Error as error:
+            if is_damage(error):
+                raise
             raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True
@@ -86,6 +88,8 @@ class LocalSql(SqlStorage):
             columns, found = query(connection, statement.text, values)
             rows = [[as_number(v) for v in row] for row in found]
         except Error as error:
+            if is_damage(error):
+                raise
             raise SqlError(dialect.describe(error, authority)) from None
         finally:
             authority.is_lifted = True

@@ -47,6 +47,8 @@ _LOG_PAGES = 1000
 _FREE_PAGES = 16
 """Fewer unused pages are not worth the writes."""
 
+_DAMAGED: Final = ".damaged-"
+
 _MAX_CLOSING = 16
 """Files that may be on their way to being closed."""
 
@@ -221,11 +223,29 @@ class ObjectFile:
         if connection is not None:
             self._files.close(self, connection)
 
+    def set_aside(self, name: str | None, moment: int) -> Path:
+        """
+        Close the file and give it another name, so that the object begins anew under its own.
+
+        Returns where what can still be read of it lies, until the object itself is removed.
+        """
+        self.close()
+        with contextlib.suppress(Error):
+            self._files.before_open(self)
+        kept = _beside(self.path, f"{_DAMAGED}{moment}")
+        for ending in ("-wal", "-shm", "-journal", ""):
+            with contextlib.suppress(FileNotFoundError):
+                _beside(self.path, ending).rename(_beside(kept, ending))
+        self.exists, self.unwritten_name = False, name
+        return kept
+
     def remove(self) -> None:
         """Close and delete the file."""
         self.close()
         self._files.before_open(self)
         _remove_file(self.path)
+        for kept in self.path.parent.glob(f"{self.path.name}{_DAMAGED}*"):
+            kept.unlink(missing_ok=True)
         self.exists = False
 
     def size(self) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 
 from r2.checksums import R2Checksums, StatedChecksum, parse_checksum
 from r2.conditions import Condition, parse_condition
-from r2.errors import R2Error, R2Unavailable
+from r2.errors import R2BodyLost, R2Error, R2Unavailable
 from r2.limits import (
     check_body_size,
     check_custom_metadata,
@@ -60,6 +60,7 @@ __all__ = [
     "FixedLengthStream",
     "KnownLengthStream",
     "ObjectMetadata",
+    "R2BodyLost",
     "R2Bucket",
     "R2Checksums",
     "R2Error",

@@ -27,7 +27,7 @@ from r2.bodies import BodyFolder, BodyReader, BodyWriter
 from r2.checksums import Digester, R2Checksums, StatedChecksum
 from r2.conditions import Condition
 from r2.contract import ObjectMetadata, R2Bucket
-from r2.errors import INTERNAL, refusal
+from r2.errors import INTERNAL, R2BodyLost, refusal
 from r2.ledger import Ledger, Row
 from r2.limits import WHOLE_BYTES
 from r2.listing import ListQuery
@@ -112,8 +112,15 @@ class EmbeddedBucket(R2Bucket):
     # -- reading -------------------------------------------------------------------------
 
     async def _head(self, key: str) -> R2Object | None:
-        row = await self._run("head", self._ledger.find, key.encode())
-        return None if row is None else rows.to_object(row, R2Range(0, row[2]))
+        return await self._run("head", self._look, key.encode())
+
+    def _look(self, key: bytes) -> R2Object | None:
+        found = self._opened("head", key)
+        if found is None:
+            return None
+        row, handle = found
+        os.close(handle)
+        return rows.to_object(row, R2Range(0, row[2]))
 
     async def _get(
         self, key: str, condition: Condition | None, wanted: RangeRequest | None
@@ -123,22 +130,35 @@ class EmbeddedBucket(R2Bucket):
     def _open_object(
         self, key: bytes, condition: Condition | None, wanted: RangeRequest | None
     ) -> R2ObjectBody | R2Object | None:
+        found = self._opened("get", key)
+        if found is None:
+            return None
+        row, handle = found
+        with ExitStack() as opened:
+            opened.callback(os.close, handle)
+            if condition is not None and not condition.holds(row[3], row[4]):
+                return rows.to_object(row, R2Range(0, row[2]))
+            span = R2Range(0, row[2]) if wanted is None else wanted.resolve(row[2])
+            opened.pop_all()
+        return self._with_body(row, span, handle)
+
+    def _opened(self, verb: str, key: bytes) -> tuple[Row, int] | None:
+        """Return the row of *key* and a handle on its body; raises `R2BodyLost` unless whole."""
         tried = ""
         while (row := self._ledger.find(key)) is not None:
-            version, size = row[1], row[2]
-            if condition is not None and not condition.holds(row[3], row[4]):
-                return rows.to_object(row, R2Range(0, size))
-            span = R2Range(0, size) if wanted is None else wanted.resolve(size)
             try:
-                handle = self._folder.open(version)
+                handle = self._folder.open(row[1])
             except FileNotFoundError:
                 # Overwritten or deleted since: look again. Twice the same version
                 # means the file is truly gone.
-                if version == tried:
-                    raise
-                tried = version
+                if row[1] == tried:
+                    raise R2BodyLost(verb) from None
+                tried = row[1]
                 continue
-            return self._with_body(row, span, handle)
+            if os.fstat(handle).st_size == row[2]:
+                return row, handle
+            os.close(handle)
+            raise R2BodyLost(verb)
         return None
 
     def _with_body(self, row: Row, span: R2Range, handle: int) -> R2ObjectBody:

@@ -69,6 +69,19 @@ class R2Unavailable(R2Error):  # noqa: N818 - a state of the store
         self.args = (verb,)
 
 
+class R2BodyLost(R2Error):  # noqa: N818 - a state of the object
+    """The object is listed, and its bytes are not there, or not all: no second try finds them."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(verb, "The body of the object is lost.", INTERNAL)
+        self.args = (verb,)
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed soon: never."""
+        return False
+
+
 def refusal(verb: str, code: int) -> R2Error:
     """Return the error R2 gives for *code* in operation *verb* (a key of `TEXTS`)."""
     return R2Error(verb, TEXTS[code], code)

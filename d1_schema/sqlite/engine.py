@@ -56,6 +56,11 @@ def connect(path: Path | str, *, wait_seconds: float = 5.0, reads_only: bool = F
     return connection
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether *error* says that the file is not what SQLite wrote: no second try helps."""
+    return isinstance(error, apsw.CorruptError | apsw.NotADBError)
+
+
 def rows_of(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:
     """Run *sql* and return every row."""
     return connection.execute(sql, values).fetchall()

@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from d1_schema.sqlite.engine import Error
+from d1_schema.sqlite.engine import Error, is_damage
 from d1_schema.sqlite.handle import Explain, Handle, Job, is_busy, is_for_lane
 from d1_schema.sqlite.slow_memo import INLINE_SECONDS, SlowMemo
 from d1_schema.sqlite.writes import LANE_SECONDS, Lane, WriteQueue, overtime
@@ -46,14 +46,21 @@ class SqliteFile:
 
     def __init__(self, path: Path, inline: Handle, open_lane: LaneOpener, explain: Explain) -> None:
         self.inline = inline
-        self._explain = explain
+        self._path = path
+        self._explain_plain = explain
         self._open_lane = partial(open_lane, path)
         self._memo = SlowMemo()
-        self._writes = WriteQueue(inline, self._open_lane, explain, self._memo)
+        self._writes = WriteQueue(inline, self._open_lane, self._explain, self._memo)
         self._idle_readers: list[Lane] = []
         self._readers: list[Lane] = []
         self._reader_slots = asyncio.Semaphore(READER_LANES)
         self._is_closed = False
+
+    def _explain(self, error: Error, handle: Handle, is_write: bool) -> Exception:
+        """Say *error* in the words of the binding; a damaged file is named."""
+        if is_damage(error):
+            error.args = (f"{error} ({self._path})",)
+        return self._explain_plain(error, handle, is_write)
 
     async def read(self, key: object, work: Callable[..., T], *args: Any) -> T:
         """

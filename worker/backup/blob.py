@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from r2.contract import FixedLengthStream, R2Error, R2ObjectBody
+from r2.contract import FixedLengthStream, R2BodyLost, R2Error, R2ObjectBody
 from worker.env import Env
 from worker.errors import (
     BadRequest,
@@ -110,12 +110,17 @@ async def store(env: Env, key: str, blob: Blob) -> None:
 
 async def fetch(env: Env, key: str, part: Mapping[str, int] | None = None) -> R2ObjectBody | None:
     """
-    Return the object at *key*, or *part* of it (offset and length in bytes); None: there is none.
+    Return the object at *key*, or *part* of it (offset and length in bytes).
+
+    None when there is none, or its bytes are lost: asking again would find no more.
 
     Raises `StorageUnavailable`.
     """
     try:
         found = await env.blobs.get(key, range=part)
+    except R2BodyLost as error:
+        env.log.error("blob_lost", error)
+        return None
     except R2Error as error:
         raise _unreadable(env, error) from None
     return found if isinstance(found, R2ObjectBody) else None
@@ -125,6 +130,9 @@ async def exists(env: Env, key: str) -> bool:
     """Whether there is an object at *key*. Raises `StorageUnavailable`."""
     try:
         return await env.blobs.head(key) is not None
+    except R2BodyLost as error:
+        env.log.error("blob_lost", error)
+        return False
     except R2Error as error:
         raise _unreadable(env, error) from None
 

@@ -13,7 +13,7 @@ from durable.embedded import Actors
 from worker.entry.config import TABLES, Config, ConfigError
 from worker.entry.faults import Faults
 from worker.entry.host_tools import HostTools, RequestIds, soon
-from worker.entry.stores import Store, Stores
+from worker.entry.stores import Store, Stores, naming
 from worker.env import BINDINGS, Env
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.counting import ProcessLimiter
@@ -63,13 +63,14 @@ async def open_env(
     async with AsyncExitStack() as exits:
         exits.callback(tools.crypto.close)
         migrated = await bind_stores(env, stores, exits, faults.around, migrate=migrate)
-        actors = await Actors.open(
-            state / "durable",
-            clock=tools.now,
-            random_bytes=tools.random_bytes,
-            log=partial(_actor_event, env.log),
-            before_commit=faults.before_commit,
-        )
+        with naming(state / "durable" / "alarms.sqlite"):
+            actors = await Actors.open(
+                state / "durable",
+                clock=tools.now,
+                random_bytes=tools.random_bytes,
+                log=partial(_actor_event, env.log),
+                before_commit=faults.before_commit,
+            )
         exits.callback(env.log.flush)
         exits.push_async_callback(actors.close)
         exits.push_async_callback(tools.close)
@@ -147,7 +148,7 @@ def _actor_event(log: Log, event: str, fields: dict[str, Any]) -> None:
     Reasons and texts of errors stay out: they may quote the data that caused them.
     """
     shown: dict[str, Any] = {
-        name: fields[name] for name in ("class", "id", "retry_count") if name in fields
+        name: fields[name] for name in ("class", "id", "retry_count", "file") if name in fields
     }
     if "error" in fields:
         shown["exception"] = str(fields["error"]).partition("(")[0]

@@ -6,13 +6,15 @@ server; otherwise they are embedded below the state directory: kv/<BINDING>.sqli
 d1/<database_name>.sqlite, r2/<bucket_name>/.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from d1_schema.contract import D1Database
 from d1_schema.migrate import apply_migrations
 from d1_schema.sql_file import NotSql
+from d1_schema.sqlite.engine import Error
 from kv.contract import KVNamespace
 from r2.contract import R2Bucket
 from worker.entry.config import TABLES, Config, ConfigError
@@ -20,6 +22,18 @@ from worker.entry.config import TABLES, Config, ConfigError
 KV_VARIABLE = "EDGEKEEP_KV"
 R2_VARIABLE = "EDGEKEEP_R2"
 Store = KVNamespace | D1Database | R2Bucket
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise `ConfigError`, with what to do, when SQLite cannot use the file *path* in the block."""
+    try:
+        yield
+    except Error as error:
+        raise ConfigError(
+            f"{path} cannot be used: {error}. Put back a copy of it, or move it away (with its "
+            "-wal and -shm) to begin with an empty one."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,9 @@ class Stores:
             return await self._namespace_on_redis(url, binding)
         from kv.embedded import open_namespace
 
-        return await open_namespace(self._file("kv", f"{binding}.sqlite"), self.clock)
+        file = self._file("kv", f"{binding}.sqlite")
+        with naming(file):
+            return await open_namespace(file, self.clock)
 
     async def _namespace_on_redis(self, url: str, binding: str) -> KVNamespace:
         from kv.redis import RedisStartError, open_namespace
@@ -77,7 +93,9 @@ class Stores:
         """Open the D1 database *binding*; raises `ConfigError`."""
         from d1_schema.embedded import open_database
 
-        return await open_database(self.database_file(binding))
+        file = self.database_file(binding)
+        with naming(file):
+            return await open_database(file)
 
     def database_file(self, binding: str) -> Path:
         """Return where the D1 database *binding* lies, or would lie; raises `ConfigError`."""
@@ -92,11 +110,9 @@ class Stores:
             return await self._s3_bucket(url, self.config.r2[binding])
         from r2.embedded import open_bucket
 
-        return await open_bucket(
-            self.state / "r2" / self.config.r2[binding],
-            clock=self.clock,
-            random_bytes=self.random_bytes,
-        )
+        folder = self.state / "r2" / self.config.r2[binding]
+        with naming(folder / "ledger.sqlite"):
+            return await open_bucket(folder, clock=self.clock, random_bytes=self.random_bytes)
 
     async def _s3_bucket(self, url: str, bucket_name: str) -> R2Bucket:
         from r2.minio import S3OpenError, open_bucket, parse_address
