@@ -14,8 +14,8 @@ from worker.errors import (
     Problem,
 )
 from worker.identity.caller import identify
-from worker.limiter.counting import address_key, refused, spared
-from worker.limits import GENERAL, RateLimit
+from worker.limiter.counting import address_key, network_key, refused, spared
+from worker.limits import GENERAL, OF_NETWORK, RateLimit
 from worker.log import FinishedRequest, client_ids
 from worker.passing import passes
 from worker.quotas import require_room, store_failed
@@ -91,7 +91,7 @@ async def _respond(request: Request, resource: Resource | None, env: Env) -> Res
     remote = request.remote
     address = "" if spared(env.settings, remote) else address_key(remote)
     if address:
-        await _take(env, GENERAL, address)
+        await _take_address(env, GENERAL, remote)
     if resource is None:
         raise NotFound("There is nothing at this path.")
     if request.method == "OPTIONS":
@@ -99,7 +99,7 @@ async def _respond(request: Request, resource: Resource | None, env: Env) -> Res
     route = _route(request.method, resource, env)
     limit = route.limit if address else None
     if limit is not None and limit.by == "address":
-        await _take(env, limit, address)
+        await _take_address(env, limit, remote)
     caller = await identify(request, route.who, env)
     if not caller.known:
         if limit is not None and limit.by == "account":
@@ -123,6 +123,14 @@ def _route(method: str, resource: Resource, env: Env) -> Route:
     if route.stores:
         require_room(env)
     return route
+
+
+async def _take_address(env: Env, row: RateLimit, remote: str) -> None:
+    """Count for an address, and for the network of IPv6 that one customer may have."""
+    await _take(env, row, address_key(remote))
+    network, wider = network_key(remote), OF_NETWORK.get(row.name)
+    if network and wider is not None:
+        await _take(env, wider, network)
 
 
 async def _take(env: Env, row: RateLimit, key: str) -> None:

@@ -36,7 +36,7 @@ class RateLimit:
     name: str
     per_second: float
     burst: int
-    by: Literal["address", "account", "mailbox"]
+    by: Literal["address", "network", "account", "mailbox"]
     exact: bool = False
     note: str = ""
 
@@ -46,7 +46,7 @@ class SlowDown:
     """
     How failed sign-ins slow down the next: after *free* of them a wait of *first_wait* seconds,
     doubled with each, at most *longest_wait*. One is forgotten every *forget_seconds*, so nobody is
-    locked out for ever.
+    locked out for ever. A good sign-in counts for *trust_seconds*: it forgets the failures too.
     """
 
     name: str
@@ -54,6 +54,7 @@ class SlowDown:
     first_wait: float
     longest_wait: float
     forget_seconds: float
+    trust_seconds: float = 0
 
 
 # Every request, by address. The seeds' relay had 10/s, burst 20 (facts/seeds.md §2.004); one
@@ -76,23 +77,33 @@ FETCH_KEYS_OF = RateLimit(
 )
 # Mail to one mailbox, whoever asks for it: nobody's is to be flooded.
 MAILS = RateLimit("mails", 1 / 200, 3, "mailbox", exact=True)
+
+# One customer's IPv6 is a /64, or a /48 with 65,536 of them: a row by address holds for the /48
+# too, with this much more room.
+NETWORK_ROOM = 8
+_BY_ADDRESS = (GENERAL, SIGN_IN)
+OF_NETWORK = {
+    row.name: RateLimit(
+        f"{row.name}_by_network",
+        row.per_second * NETWORK_ROOM,
+        row.burst * NETWORK_ROOM,
+        "network",
+        row.exact,
+        note=f"as `{row.name}`",
+    )
+    for row in _BY_ADDRESS
+}
 RATE_LIMITS = (
-    GENERAL,
-    SIGN_IN,
-    WRITES,
-    RELAY_SEND,
-    RELAY_FRAMES,
-    FETCH_KEYS,
-    FETCH_KEYS_OF,
-    MAILS,
+    *(*_BY_ADDRESS, *OF_NETWORK.values()),
+    *(WRITES, RELAY_SEND, RELAY_FRAMES, FETCH_KEYS, FETCH_KEYS_OF, MAILS),
 )
 
-# One name from one address; one name from everywhere; one address with all names.
-SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60)
+_DAY = 24 * 3600
+# One name from one address; one name from everywhere; one address, one IPv6 /48 with all names.
+SIGN_IN_PAIR = SlowDown("sign_in_pair", 5, 1, 15 * 60, 10 * 60, trust_seconds=30 * _DAY)
 SIGN_IN_NAME = SlowDown("sign_in_name", 20, 1, 60, 60)
 SIGN_IN_ADDRESS = SlowDown("sign_in_address", 50, 1, 60, 30)
-SLOW_DOWNS = (SIGN_IN_PAIR, SIGN_IN_NAME, SIGN_IN_ADDRESS)
-# From where a name signed in well, it is not held up by what others do with it from elsewhere.
-SIGN_IN_TRUST_SECONDS = 30 * 24 * 3600
-
-# How many addresses and accounts one process remembers for each row; the longest unused leave.
+SIGN_IN_NETWORK = SlowDown("sign_in_network", 200, 1, 60, 8)
+# One name on a device on which it signed in before, wherever that is: only its own failures count.
+SIGN_IN_DEVICE = SlowDown("sign_in_device", 5, 1, 15 * 60, 10 * 60, trust_seconds=365 * _DAY)
+SLOW_DOWNS = (SIGN_IN_PAIR, SIGN_IN_NAME, SIGN_IN_ADDRESS, SIGN_IN_NETWORK, SIGN_IN_DEVICE)

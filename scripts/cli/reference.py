@@ -108,9 +108,9 @@ def _limits() -> Iterator[str]:
     yield (
         "Who asks too often gets 429 `rate_limited` with `Retry-After` (whole seconds).\n"
         "`general` holds for every request, the others beside it for the doors they name. An\n"
-        "IPv6 address counts by its /64. The setting `RATE_LIMITS` switches all of this\n"
-        "([settings](settings.md)); what counts where, and behind which proxies, is told in\n"
-        "[security](security.md).\n"
+        "IPv6 address counts by its /64, and for the `…_network` rows by its /48. The setting\n"
+        "`RATE_LIMITS` switches all of this ([settings](settings.md)); what counts where, and\n"
+        "behind which proxies, is told in [security](security.md).\n"
     )
     yield "| Row | At once | For long | Counted by | Doors |\n|---|---|---|---|---|"
     for row in RATE_LIMITS:
@@ -120,7 +120,9 @@ def _limits() -> Iterator[str]:
     yield "\n## Failed sign-ins\n"
     yield (
         "Each row counts failures; after the free ones the next try waits, each time twice as\n"
-        "long. Where a name signed in well before (30 days), only its failures there count.\n"
+        "long. From an address from where a name signed in well before (30 days), the row\n"
+        "`sign_in_name` does not hold for it; on a device on which it did (a year) only\n"
+        "`sign_in_device` does.\n"
     )
     yield "| Row | Free | First wait | Longest wait | Forgets one every |\n|---|---|---|---|---|"
     for slow in SLOW_DOWNS:

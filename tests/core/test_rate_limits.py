@@ -13,6 +13,7 @@ from tests.support.running_host import RunningHost, running_host
 from worker.env import Env
 from worker.identity.caller import ANYONE, Caller
 from worker.limiter.counting import ProcessLimiter, address_key, spared, step_bucket
+from worker.limiter.stored import DatabaseLimiter
 from worker.limits import GENERAL, RATE_LIMITS, SIGN_IN, SLOW_DOWNS, WRITES, RateLimit
 from worker.route_table import Route
 from worker.routes import ROUTES
@@ -47,9 +48,9 @@ DOORS = [
 
 
 def freeze(host: RunningHost) -> Clock:
-    """Let the limiter of *host* go by a clock of the test."""
+    """Let the limiter of *host* go by a clock of the test; what was counted stays."""
     clock = Clock()
-    host.env.limiter = ProcessLimiter(clock)
+    host.env.limiter = DatabaseLimiter(lambda: host.env.db, clock, ProcessLimiter(clock))
     return clock
 
 

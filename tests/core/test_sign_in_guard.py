@@ -14,34 +14,46 @@ from worker.errors import RateLimited
 from worker.identity import sign_in_guard as guard
 from worker.limiter.actor import ActorLimiter
 from worker.limiter.counting import Failures, ProcessLimiter, step_attempt
-from worker.limits import SIGN_IN_ADDRESS, SIGN_IN_NAME, SIGN_IN_PAIR, SLOW_DOWNS, SlowDown
+from worker.limits import (
+    SIGN_IN_ADDRESS,
+    SIGN_IN_NAME,
+    SIGN_IN_NETWORK,
+    SIGN_IN_PAIR,
+    SLOW_DOWNS,
+    SlowDown,
+)
 
 _HOME, _AWAY = "198.51.100.7", "203.0.113.9"
+_PHONE = "0d3c1b4e-90ab-4cde-8f01-23456789abcd"
 
 
-async def wrong(host: RunningHost, address: str = _HOME, name: str = "maria") -> float:
+async def wrong(
+    host: RunningHost, address: str = _HOME, name: str = "maria", device: str = ""
+) -> float:
     """Try a wrong password; return 0, or for how long it was put off."""
     try:
-        attempt = await guard.check(host.env, address, name)
+        attempt = await guard.check(host.env, address, name, device)
     except RateLimited as refused:
         return float(refused.headers["Retry-After"])
     await guard.failed(host.env, attempt)
     return 0
 
 
-async def right(host: RunningHost, address: str = _HOME, name: str = "maria") -> None:
+async def right(
+    host: RunningHost, address: str = _HOME, name: str = "maria", device: str = ""
+) -> None:
     """Sign in well; raises `RateLimited`."""
-    await guard.succeeded(host.env, await guard.check(host.env, address, name))
+    await guard.succeeded(host.env, await guard.check(host.env, address, name, device))
 
 
-@pytest.fixture(params=["process", "actor"])
+@pytest.fixture(params=["database", "actor"])
 async def limited(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    """A host that counts, in its process or in actors, by a clock of the test."""
+    """A host that counts, in its database or in actors, by a clock of the test."""
     async with running_host(tmp_path / "state", RATE_LIMITS="on") as host:
         clock = freeze(host)
         if request.param == "actor":
             host.env.tools.now = clock
-            host.env.limiter = ActorLimiter(host.env, ProcessLimiter(clock))
+            host.env.limiter = ActorLimiter(lambda: host.env.rate_limiter, ProcessLimiter(clock))
         yield host, clock
 
 
@@ -114,6 +126,39 @@ async def test_an_ipv6_network_is_one_address(limited: Limited) -> None:
     assert waits.count(0) == SIGN_IN_PAIR.free
 
 
+async def test_a_customers_whole_network_is_slowed_down(limited: Limited) -> None:
+    """65,536 networks of /64 in a /48 are one customer; the next /48 is another."""
+    host, _ = limited
+    for number in range(SIGN_IN_NETWORK.free):
+        assert await wrong(host, f"2001:db8:1:{number:x}::1", f"name{number}") == 0
+    assert await wrong(host, "2001:db8:1:ffff::1", "another") > 0
+    assert await wrong(host, "2001:db8:2::1", "another") == 0
+
+
+async def test_a_device_that_signed_in_before_has_its_own_row(limited: Limited) -> None:
+    """Wherever it is, and whatever others do with the name or from its address."""
+    host, clock = limited
+    await right(host, device=_PHONE)
+    clock.now += 90 * 24 * 3600
+    for number in range(60):
+        await wrong(host, f"203.0.{number}.1")
+    for number in range(60):
+        await wrong(host, _AWAY, f"name{number}")
+    assert await wrong(host, _AWAY) > 0
+    await right(host, _AWAY, device=_PHONE)
+    # From there it is trusted now; from elsewhere a device that nobody knows still waits.
+    assert await wrong(host, "192.0.2.1", device=_PHONE[::-1]) > 0
+    assert [await wrong(host, "192.0.2.1", device=_PHONE) for _ in range(6)] == [0] * 5 + [1]
+
+
+async def test_a_device_is_known_for_the_name_that_signed_in_there(limited: Limited) -> None:
+    """Somebody's own device is not a way to guess other names."""
+    host, _ = limited
+    await right(host, _AWAY, "attacker", device=_PHONE)
+    waits = [await wrong(host, _AWAY, device=_PHONE) for _ in range(SIGN_IN_PAIR.free + 1)]
+    assert waits == [0] * SIGN_IN_PAIR.free + [1]
+
+
 async def test_a_try_that_another_row_refuses_is_not_counted(limited: Limited) -> None:
     """Being put off for the name does not use up one's own free tries."""
     host, clock = limited
@@ -123,7 +168,7 @@ async def test_a_try_that_another_row_refuses_is_not_counted(limited: Limited) -
         assert await wrong(host, _HOME) > 0
     clock.now += SIGN_IN_NAME.longest_wait
     counted = await guard.check(host.env, _HOME, "maria")
-    assert (counted[0].row, counted[0].failures) == (SIGN_IN_PAIR, 1)
+    assert (counted.tries[0].row, counted.verdicts[0].failures) == (SIGN_IN_PAIR, 1)
 
 
 async def test_many_failures_raise_events_without_names(limited: Limited) -> None:

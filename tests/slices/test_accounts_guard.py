@@ -10,7 +10,6 @@ from tests.core.test_rate_limits import freeze
 from tests.support.accounts import PASSWORD, post, sign_up
 from tests.support.problems import assert_problem
 from tests.support.running_host import Answer, RunningHost, running_host
-from worker.limiter.counting import ProcessLimiter
 from worker.limits import SIGN_IN, SIGN_IN_PAIR
 
 
@@ -50,6 +49,7 @@ async def test_twenty_wrong_tries_at_once_do_not_slip_through(limited: RunningHo
     assert statuses.count(401) == SIGN_IN_PAIR.free
     assert statuses.count(429) == 20 - SIGN_IN_PAIR.free
     clock = freeze(limited)
+    clock.now += 24 * 3600
     for _ in range(SIGN_IN_PAIR.free):
         assert (await attempt(limited, "wrong", "198.51.100.7")).status == 401
     put_off = await attempt(limited, PASSWORD, "198.51.100.7")
@@ -123,7 +123,6 @@ async def test_signing_up_is_limited_by_address(limited: RunningHost) -> None:
 
 async def test_the_general_limit_is_not_met_by_a_page(limited: RunningHost) -> None:
     """A page that loads a hundred things at once."""
-    limited.env.limiter = ProcessLimiter(limited.env.tools.now)
     headers = {"X-Forwarded-For": "198.51.100.7"}
     answers = [limited.get("/healthz", headers=headers) for _ in range(100)]
     assert {answer.status for answer in await asyncio.gather(*answers)} == {200}

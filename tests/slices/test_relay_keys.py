@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.core.test_rate_limits import freeze
 from tests.support.accounts import bearer, later
 from tests.support.held import held
 from tests.support.prekeys import Device, Member, join
 from tests.support.problems import assert_problem
 from tests.support.relay import Peer, User, user
 from tests.support.running_host import RunningHost, running_host
-from worker.limiter.counting import ProcessLimiter
 from worker.limits import FETCH_KEYS, FETCH_KEYS_OF
 from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
@@ -285,8 +285,7 @@ async def test_the_owner_is_told_when_few_are_left(host: RunningHost) -> None:
 async def test_nobody_drains_anothers_keys(tmp_path: Path) -> None:
     """One caller gets so many of one person, and all together so many; with Retry-After."""
     async with running_host(tmp_path / "state", RATE_LIMITS="on", PREKEYS_HELD="200") as host:
-        clock = [1000.0]
-        host.env.limiter = ProcessLimiter(lambda: clock[0])
+        clock = freeze(host)
         bob = await join(host, "bob", one_time=100)
         await _top_up(bob, one_time_pre_keys=bob.device.one_time(100))
         readers = [await user(host, f"reader{number}") for number in range(11)]
@@ -296,7 +295,7 @@ async def test_nobody_drains_anothers_keys(tmp_path: Path) -> None:
             if answer.status == 429:
                 assert_problem(answer, 429, "rate_limited")
                 assert 1 <= int(answer.headers["Retry-After"]) <= 6
-            clock[0] += 0.001  # 50 requests a second of one address are another limit's matter
+            clock.now += 0.001  # 50 requests a second of one address are another limit's matter
             return answer.status
 
         own = [await fetch(readers[0]) for _ in range(FETCH_KEYS.burst + 1)]
@@ -305,7 +304,7 @@ async def test_nobody_drains_anothers_keys(tmp_path: Path) -> None:
         rest = [await fetch(one) for one in readers[1:] for _ in range(FETCH_KEYS.burst)]
         left = FETCH_KEYS_OF.burst - FETCH_KEYS.burst
         assert rest == [200] * left + [429] * (len(rest) - left)
-        clock[0] += 6
+        clock.now += 6
         assert [await fetch(readers[0]) for _ in range(2)] == [200, 429]
         assert (await bob.count())["one_time_pre_keys"] == 200 - FETCH_KEYS_OF.burst - 1
 

@@ -23,6 +23,7 @@ class SignInHolder(Nobodys):
                 "For a day, other hosts learn from the id that its tokens hold no more.",
             ),
             Owned("table", "spent_tokens", "", "kept", "Random ids that lead to nobody; minutes."),
+            Owned("table", "counters", "", "kept", "Keyed digests that lead to nobody; to a year."),
         )
 
     async def erase(self, env: Env, account_id: str) -> None:

@@ -35,7 +35,7 @@ from worker.env import BINDINGS, Env
 from worker.errors import InternalError
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.actor import ActorLimiter
-from worker.limiter.counting import Limiter, ProcessLimiter
+from worker.limiter.counting import Counting, ProcessLimiter
 from worker.log import Log
 from worker.mail.webhook import WebhookMail
 from worker.registry import ACTORS, DATA_HOLDERS
@@ -54,7 +54,7 @@ class Isolate:
 
     settings: Settings
     access: Access
-    near: Limiter
+    near: Counting
 
     @classmethod
     def of(cls, js_env: Any) -> "Isolate":
@@ -138,12 +138,11 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         tools=tools,
         request_id=lambda: random_bytes(16).hex(),
         access=isolate.access,
-        limiter=isolate.near,
+        limiter=PlatformLimiter(js_env, ActorLimiter(lambda: env.rate_limiter, isolate.near)),
         holders=DATA_HOLDERS,
     )
     bind_stores(env, js_env)
     bind(env, js_env, context)
-    env.limiter = PlatformLimiter(js_env, ActorLimiter(env, isolate.near))
     return env
 
 

@@ -1,11 +1,12 @@
 """The platform's own rate limit, where wrangler_compat.toml binds one under a row's name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from worker import interop
 from worker.interop import JsError
-from worker.limiter.counting import Attempt, Limiter
-from worker.limits import RateLimit, SlowDown
+from worker.limiter.counting import Attempt, Limiter, Try
+from worker.limits import RateLimit
 
 # The binding does not say when to come back; so long is the period in wrangler_compat.toml.
 _PERIOD_SECONDS = 10.0
@@ -35,10 +36,14 @@ class PlatformLimiter:
             return 0.0
         return 0.0 if outcome.success else _PERIOD_SECONDS
 
-    async def attempt(self, row: SlowDown, key: str) -> Attempt:
-        """See `Limiter.attempt`."""
-        return await self._rest.attempt(row, key)
+    async def trusts(self, one: Try) -> bool:
+        """See `Limiter.trusts`."""
+        return await self._rest.trusts(one)
 
-    async def undo(self, row: SlowDown, key: str, good: bool) -> None:
+    async def attempt(self, tries: Sequence[Try]) -> list[Attempt]:
+        """See `Limiter.attempt`."""
+        return await self._rest.attempt(tries)
+
+    async def undo(self, tries: Sequence[Try], good: bool) -> None:
         """See `Limiter.undo`."""
-        await self._rest.undo(row, key, good)
+        await self._rest.undo(tries, good)

@@ -17,6 +17,7 @@ from worker.entry.stores import Store, Stores, naming
 from worker.env import BINDINGS, Env
 from worker.identity.access import LONGEST_MINUTES, Access
 from worker.limiter.counting import ProcessLimiter
+from worker.limiter.stored import DatabaseLimiter
 from worker.log import Log
 from worker.registry import ACTORS, DATA_HOLDERS
 from worker.settings import Settings
@@ -88,15 +89,16 @@ def bag(
 ) -> Env:
     """Return an `Env` without bindings; the lines of its log name *app* and *platform*."""
     labels = {"app": app, "env": settings.environment, "platform": platform}
-    return Env(
+    env = Env(
         settings=settings,
         log=Log(write_log, tools.now, labels, soon),
         tools=tools,
         request_id=RequestIds(tools.random_bytes),
         access=Access(settings.signing_keys, LONGEST_MINUTES),
-        limiter=ProcessLimiter(tools.now),
+        limiter=DatabaseLimiter(lambda: env.db, tools.now, ProcessLimiter(tools.now)),
         holders=DATA_HOLDERS,
     )
+    return env
 
 
 def check_bindings(config: Config) -> None:

@@ -5,19 +5,24 @@ For where requests of one client meet many processes, as at the edge. Only `exac
 sign-ins are worth the way to an actor; the others are left to what stands nearer.
 """
 
-import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from durable.contract import AlarmInfo, DurableObject, ObjectStub
+from durable.contract import AlarmInfo, DurableObject, ObjectNamespace, ObjectStub
 from worker.env import Env
-from worker.limiter.counting import Attempt, Failures, Limiter, step_attempt, step_bucket, step_undo
-from worker.limits import (
-    RATE_LIMITS,
-    SIGN_IN_TRUST_SECONDS,
-    SLOW_DOWNS,
-    RateLimit,
-    SlowDown,
+from worker.limiter.counting import (
+    Attempt,
+    Counting,
+    Failures,
+    Try,
+    counter_id,
+    kept_until,
+    step_attempt,
+    step_bucket,
+    step_undo,
+    trusted,
 )
+from worker.limits import RATE_LIMITS, SLOW_DOWNS, RateLimit, SlowDown
 
 _BUCKETS = {row.name: row for row in RATE_LIMITS}
 _SLOW_DOWNS = {row.name: row for row in SLOW_DOWNS}
@@ -37,6 +42,10 @@ class RateLimiter(DurableObject):
         await self._keep(full_at, full_at)
         return wait
 
+    async def trusts(self, row_name: str) -> bool:
+        """See `worker.limiter.counting.Limiter.trusts`."""
+        return trusted(_SLOW_DOWNS[row_name], await self._failures(), self.env.tools.now())
+
     async def attempt(self, row_name: str) -> list[Any]:
         """See `worker.limiter.counting.Limiter.attempt`; the verdict as a list."""
         row, now = _SLOW_DOWNS[row_name], self.env.tools.now()
@@ -46,8 +55,10 @@ class RateLimiter(DurableObject):
 
     async def undo(self, row_name: str, good: bool) -> None:
         """See `worker.limiter.counting.Limiter.undo`."""
-        kept = step_undo(await self._failures(), self.env.tools.now(), good)
-        await self._remember(_SLOW_DOWNS[row_name], kept)
+        row = _SLOW_DOWNS[row_name]
+        await self._remember(
+            row, step_undo(row, await self._failures(), self.env.tools.now(), good)
+        )
 
     async def alarm(self, info: AlarmInfo) -> None:
         """Forget what no longer matters."""
@@ -58,8 +69,7 @@ class RateLimiter(DurableObject):
         return Failures() if kept is None else Failures(*kept)
 
     async def _remember(self, row: SlowDown, kept: Failures) -> None:
-        until = kept.last + kept.number * row.forget_seconds + row.longest_wait
-        await self._keep(list(kept), max(until, kept.good_at + SIGN_IN_TRUST_SECONDS))
+        await self._keep(list(kept), kept_until(row, kept))
 
     async def _keep(self, state: Any, until: float) -> None:
         await self.ctx.storage.put(_STATE, state)
@@ -67,12 +77,12 @@ class RateLimiter(DurableObject):
 
 
 class ActorLimiter:
-    """A `Limiter` that asks actors for what must be exact, and *near* for all else."""
+    """A `Limiter` that asks *actors* for what must be exact, and *near* for all else."""
 
-    __slots__ = ("_env", "_near")
+    __slots__ = ("_actors", "_near")
 
-    def __init__(self, env: Env, near: Limiter) -> None:
-        self._env = env
+    def __init__(self, actors: Callable[[], ObjectNamespace], near: Counting) -> None:
+        self._actors = actors
         self._near = near
 
     async def take(self, row: RateLimit, key: str) -> float:
@@ -81,15 +91,24 @@ class ActorLimiter:
             return await self._near.take(row, key)
         return float(await self._actor(row, key).call("take", row.name))
 
-    async def attempt(self, row: SlowDown, key: str) -> Attempt:
-        """See `Limiter.attempt`."""
-        return Attempt(*await self._actor(row, key).call("attempt", row.name))
+    async def trusts(self, one: Try) -> bool:
+        """See `Limiter.trusts`."""
+        return bool(await self._actor(*one).call("trusts", one.row.name))
 
-    async def undo(self, row: SlowDown, key: str, good: bool) -> None:
+    async def attempt(self, tries: Sequence[Try]) -> list[Attempt]:
+        """See `Limiter.attempt`."""
+        verdicts: list[Attempt] = []
+        for number, one in enumerate(tries):
+            verdicts.append(Attempt(*await self._actor(*one).call("attempt", one.row.name)))
+            if verdicts[-1].wait > 0:
+                await self.undo(tries[:number], good=False)
+                break
+        return verdicts
+
+    async def undo(self, tries: Sequence[Try], good: bool) -> None:
         """See `Limiter.undo`."""
-        await self._actor(row, key).call("undo", row.name, good)
+        for one in tries:
+            await self._actor(*one).call("undo", one.row.name, good)
 
     def _actor(self, row: RateLimit | SlowDown, key: str) -> ObjectStub:
-        # A digest: neither addresses nor names of people become names of objects.
-        name = hashlib.sha256(f"{row.name}\0{key}".encode()).hexdigest()
-        return self._env.rate_limiter.get_by_name(name)
+        return self._actors().get_by_name(counter_id(row, key))

@@ -6,31 +6,28 @@ number, the moment at which it will be full again (GCRA: ITU-T I.371, also RFC 2
 round); a slow-down is how many failures are remembered, and since when.
 """
 
+import hashlib
 import math
-from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
 from worker.errors import RateLimited
-from worker.limits import SIGN_IN_TRUST_SECONDS, RateLimit, SlowDown
+from worker.limits import RateLimit, SlowDown
 from worker.settings import Settings
 
-# How many addresses and accounts one process remembers for each row; the longest unused leave.
+# How many addresses and accounts one process remembers for each row that is not exact; the longest
+# unused leave.
 RATE_KEYS = 50_000
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", ""})
 
 
 class Attempt(NamedTuple):
-    """
-    The verdict on a sign-in: *wait* seconds (0: go on), *failures* remembered with this one.
-
-    *trusted*: the last sign-in under this key that ended was a good one.
-    """
+    """The verdict on a sign-in: *wait* seconds (0: go on), *failures* remembered with this one."""
 
     wait: float
     failures: float
-    trusted: bool
 
 
 class Failures(NamedTuple):
@@ -41,17 +38,40 @@ class Failures(NamedTuple):
     good_at: float = 0
 
 
-class Limiter(Protocol):
-    """Counts for one deployment (`exact` rows), one process or one location."""
+class Try(NamedTuple):
+    """Where a try to sign in counts."""
+
+    row: SlowDown
+    key: str
+
+
+class Counting(Protocol):
+    """Counts what need not be exact."""
 
     async def take(self, row: RateLimit, key: str) -> float:
         """Take one from the bucket of *key*; return 0, or the seconds until there is one."""
 
-    async def attempt(self, row: SlowDown, key: str) -> Attempt:
-        """Count a try that is to be made now as failed; a refused one does not count."""
 
-    async def undo(self, row: SlowDown, key: str, good: bool) -> None:
-        """Take a counted try back; *good*: it was a good sign-in, so forget those before it too."""
+class Limiter(Counting, Protocol):
+    """Counts for one deployment (`exact` rows and sign-ins), one process or one location."""
+
+    async def trusts(self, one: Try) -> bool:
+        """Whether a sign-in there went well within the time that the row says."""
+
+    async def attempt(self, tries: Sequence[Try]) -> list[Attempt]:
+        """
+        Count a try that is to be made now as failed, in all of *tries* or in none.
+
+        The verdicts end with the first that has to wait; then none of it counts.
+        """
+
+    async def undo(self, tries: Sequence[Try], good: bool) -> None:
+        """Take a counted try back; *good*: rows that trust forget those before it and trust."""
+
+
+def counter_id(row: RateLimit | SlowDown, key: str) -> str:
+    """Return what a counter is kept under: neither addresses nor names of people show in it."""
+    return hashlib.sha256(f"{row.name}\0{key}".encode()).hexdigest()
 
 
 def step_bucket(row: RateLimit, full_at: float, now: float, cost: float = 1) -> tuple[float, float]:
@@ -65,22 +85,32 @@ def step_bucket(row: RateLimit, full_at: float, now: float, cost: float = 1) -> 
     return (0.0, full_at) if wait < 1e-6 else (wait, full_at - interval)
 
 
+def trusted(row: SlowDown, kept: Failures, now: float) -> bool:
+    """Whether the last good sign-in still counts."""
+    return now - kept.good_at < row.trust_seconds
+
+
 def step_attempt(row: SlowDown, kept: Failures, now: float) -> tuple[Attempt, Failures]:
     """Return the verdict on one more try at *now*, and what to remember after it."""
     passed = max(0.0, now - kept.last)
-    trusted = now - kept.good_at < SIGN_IN_TRUST_SECONDS
     wait = _pause_after(row, kept.number) - passed
     if wait > 0:
-        return Attempt(wait, kept.number, trusted), kept
+        return Attempt(wait, kept.number), kept
     number = max(0.0, kept.number - passed / row.forget_seconds) + 1
-    return Attempt(0.0, number, trusted), Failures(number, now, kept.good_at)
+    return Attempt(0.0, number), Failures(number, now, kept.good_at)
 
 
-def step_undo(kept: Failures, now: float, good: bool) -> Failures:
+def step_undo(row: SlowDown, kept: Failures, now: float, good: bool) -> Failures:
     """Return what is remembered when a counted try is taken back."""
-    if good:
+    if good and row.trust_seconds:
         return Failures(0, kept.last, now)
     return kept._replace(number=max(0.0, kept.number - 1))
+
+
+def kept_until(row: SlowDown, kept: Failures) -> float:
+    """Return the moment from which *kept* says nothing more."""
+    until = kept.last + kept.number * row.forget_seconds + row.longest_wait if kept.number else 0.0
+    return max(until, kept.good_at + row.trust_seconds)
 
 
 def _pause_after(row: SlowDown, failures: float) -> float:
@@ -93,18 +123,17 @@ def _pause_after(row: SlowDown, failures: float) -> float:
 
 
 class ProcessLimiter:
-    """A `Limiter` in this process: at most `RATE_KEYS` keys a row, the longest unused leave."""
+    """`Counting` in this process: at most `RATE_KEYS` keys a row, the longest unused leave."""
 
-    __slots__ = ("_buckets", "_failures", "_keys", "_now")
+    __slots__ = ("_buckets", "_keys", "_now")
 
     def __init__(self, now: Callable[[], float], keys: int = RATE_KEYS) -> None:
         self._now = now
         self._keys = keys
         self._buckets: dict[str, dict[str, float]] = {}
-        self._failures: dict[str, dict[str, Failures]] = {}
 
     async def take(self, row: RateLimit, key: str) -> float:
-        """See `Limiter.take`."""
+        """See `Counting.take`."""
         buckets = self._buckets.get(row.name)
         if buckets is None:
             buckets = self._buckets[row.name] = {}
@@ -114,21 +143,6 @@ class ProcessLimiter:
         if len(buckets) > self._keys:
             del buckets[next(iter(buckets))]
         return wait
-
-    async def attempt(self, row: SlowDown, key: str) -> Attempt:
-        """See `Limiter.attempt`."""
-        kept = self._failures.setdefault(row.name, {})
-        verdict, remembered = step_attempt(row, kept.pop(key, Failures()), self._now())
-        kept[key] = remembered
-        if len(kept) > self._keys:
-            del kept[next(iter(kept))]
-        return verdict
-
-    async def undo(self, row: SlowDown, key: str, good: bool) -> None:
-        """See `Limiter.undo`."""
-        kept = self._failures.setdefault(row.name, {})
-        if good or key in kept:
-            kept[key] = step_undo(kept.pop(key, Failures()), self._now(), good)
 
 
 def spared(settings: Settings, address: str) -> bool:
@@ -147,17 +161,27 @@ def address_key(address: str) -> str:
 
     IPv4 in IPv6 counts as IPv4; what is no address stands for itself.
     """
-    if ":" not in address:
+    parsed = _ipv6(address)
+    if parsed is None:
         return address
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return parsed.packed[:8].hex()
+
+
+def network_key(address: str) -> str:
+    """Return the /48 of an IPv6 address, which some customers have; "" for all else."""
+    parsed = _ipv6(address)
+    return parsed.packed[:6].hex() if parsed is not None and parsed.ipv4_mapped is None else ""
+
+
+def _ipv6(address: str) -> IPv6Address | None:
+    if ":" not in address:
+        return None
+    try:
+        return IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return None
 
 
 def refused(wait: float, row: RateLimit | SlowDown) -> RateLimited:

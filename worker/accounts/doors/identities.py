@@ -82,7 +82,7 @@ async def sign_in(request: Request, caller: Caller, env: Env) -> Response:
     entry = read_entry(members, "api", named=False)
     if entry.cookies:
         check_origin(request, env)
-    async with guarded(env, request.remote, proof.user_hash):
+    async with guarded(env, request.remote, proof.user_hash, entry.device_id):
         held = await store.find_way(env, way_of(proof))
         key = b64decode(held.secret) if held is not None else b""
         judged = replace(proof, key=key)

@@ -9,7 +9,7 @@ from worker.accounts.model import SIGN_IN_BYTES, Members, read_entry
 from worker.env import Env
 from worker.identity import cookies
 from worker.identity.caller import Caller
-from worker.identity.sign_in_guard import guarded
+from worker.identity.sign_in_guard import guarded, trust
 from worker.identity.tokens import Audience
 from worker.web import Request, Response
 
@@ -41,6 +41,7 @@ def register(
         account_id = sign_in.new_account_id(env)
         statements = await also(env, account_id, members.body)
         username, grant = await sign_in.register(env, entry, statements, account_id)
+        await trust(env, request.remote, username, entry.device_id)
         return granted(env, grant, in_cookies=entry.cookies, status=status, username=username)
 
     return door
@@ -53,7 +54,8 @@ def begin_session(audience: Audience) -> Door:
         entry = read_entry(await Members.of(request), audience)
         if entry.cookies:
             cookies.check_origin(request, env)
-        async with guarded(env, request.remote, sign_in.folded(entry)):
+        name = sign_in.folded(entry)
+        async with guarded(env, request.remote, name, entry.device_id):
             username, grant = await sign_in.sign_in(env, entry)
         return granted(env, grant, in_cookies=entry.cookies, username=username)
 

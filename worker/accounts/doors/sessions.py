@@ -14,6 +14,7 @@ from worker.identity.caller import PERSON, Caller, identify
 from worker.identity.once import purge_spent
 from worker.identity.sessions import ROLE_SCOPES
 from worker.identity.tokens import CHALLENGE, issue
+from worker.limiter.stored import purge_counters
 from worker.web import Request, Response
 
 # A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
@@ -181,6 +182,7 @@ def _signed_out(request: Request, *, clear: bool) -> Response:
 
 
 async def purge(env: Env) -> None:
-    """Remove what was used up and sessions that ended: the hourly job."""
+    """Remove what was used up, sessions that ended, counts that are over: the hourly job."""
     await purge_spent(env)
     await sessions.purge_sessions(env)
+    await purge_counters(env)
