@@ -206,9 +206,9 @@ class LocalSocket:
         item = await self._first()
         if isinstance(item, Closed):
             return item
-        messages = [one for one in self._queue if not isinstance(one, Closed)]
+        messages: list[Any] = self._queue
         # A close is the last that comes.
-        del self._queue[: len(messages)]
+        self._queue = [messages.pop()] if isinstance(messages[-1], Closed) else []
         self._waiting_bytes = 0
         return messages
 

@@ -33,8 +33,17 @@ def add(verbs: Verbs) -> None:
         f"Make an account and publish its keys. Secrets stay in --home (mode 0600). {_HONESTLY}",
         ["edgekeep relay register ada", "edgekeep relay register bob --home ./bob"],
     )
-    register.add_argument("name", help="the username: 3 to 50 of a-z, 0-9 and _")
-    register.add_argument("--url", help="the server (default: the host of the state)")
+    login = group.add(
+        "login",
+        _login,
+        "Sign in to your account on a new device or folder, with a new identity: what waits cannot "
+        "be read any more and is dropped, who wrote it is told, and other devices are signed off. "
+        f"{_HONESTLY}",
+        ["edgekeep relay login ada --home ./new-phone"],
+    )
+    for parser in (register, login):
+        parser.add_argument("name", help="the username: 3 to 50 of a-z, 0-9 and _")
+        parser.add_argument("--url", help="the server (default: the host of the state)")
     send = group.add(
         "send",
         _send,
@@ -59,7 +68,7 @@ def add(verbs: Verbs) -> None:
             action="store_true",
             help="take another identity key than before for theirs, from now on",
         )
-    for parser in (register, send, listen):
+    for parser in (register, login, send, listen):
         _add_home(parser)
 
 
@@ -79,21 +88,41 @@ def _add_home(parser: ArgumentParser) -> None:
 
 
 def _register(options: Namespace) -> int:
-    from clients.python.relay import client
+    from clients.python.relay.client import register
 
+    return _begin(
+        options,
+        register,
+        lambda: prompt_twice("Password (12 or more characters): "),
+        "is registered",
+    )
+
+
+def _login(options: Namespace) -> int:
+    from clients.python.relay.client import log_in
+
+    return _begin(options, log_in, lambda: prompt("Password of the account: "), "is signed in")
+
+
+def _begin(
+    options: Namespace,
+    work: Callable[..., Awaitable[str]],
+    ask: Callable[[], str],
+    done: str,
+) -> int:
+    """Fill a new home by *work*; the password comes from a file or from *ask*."""
     home = _home(options)
     if home.exists:
         raise CliError(f"{home.folder} holds an account already; --home names another folder.")
     url = (options.url or Place.of(options).url).rstrip("/")
-    given = options.password_file
-    password = read_password(given) if given else prompt_twice("Password (12 or more characters): ")
+    password = read_password(options.password_file) if options.password_file else ask()
 
-    async def work() -> str:
+    async def begin() -> str:
         async with reach(url, certificate=Place.of(options).certificate_of(url)) as session:
-            return await client.register(session, url, options.name, password, home)
+            return await work(session, url, options.name, password, home)
 
-    mark = _run(work)
-    tell(f"{options.name} is registered at {url}; the secrets lie in {home.folder}.")
+    mark = _run(begin)
+    tell(f"{options.name} {done} at {url}; the secrets lie in {home.folder}.")
     tell("Fingerprint, to compare with people who write to you:")
     print(mark)
     return OK

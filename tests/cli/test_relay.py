@@ -100,6 +100,37 @@ def test_prekeys_are_topped_up_before_they_run_out(
     assert "Still there?" in say("bob", "listen", "--once").stdout
 
 
+def test_an_account_signs_in_on_a_new_home(
+    say: Say, two: tuple[str, str], server: Server, tmp_path: Path
+) -> None:
+    """With a new identity, which others see; what was not read is gone, and its sender is told."""
+    _, bob = two
+    assert say("ada", "send", bob, "Never read.").returncode == 0
+    again = say("bob", "login", bob, "--url", server.url, "--password-file", "-")
+    assert (again.returncode, "holds an account already" in again.stderr) == (2, True)
+
+    done = say("phone", "login", bob, "--url", server.url, "--password-file", "-")
+
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE((tmp_path / "phone" / "relay.json").stat().st_mode) == 0o600
+    assert say("phone", "listen", "--once").stdout == ""
+    assert "new identity" in say("ada", "listen", "--once").stderr
+    assert "another identity key" in say("ada", "send", bob, "Is it you?").stderr
+    assert say("ada", "send", bob, "It is.", "--accept-new-identity").returncode == 0
+    assert "It is." in say("phone", "listen", "--once").stdout
+
+
+def test_a_wrong_password_signs_nobody_in(
+    server: Server, two: tuple[str, str], tmp_path: Path
+) -> None:
+    """And leaves no home behind."""
+    home = tmp_path / "thief"
+    words = ["login", two[0], "--url", server.url, "--password-file", "-", "--home", str(home)]
+    done = run_edgekeep("relay", *words, stdin=b"a guess that is wrong\n")
+    assert done.returncode == 3, done.stderr
+    assert not (home / "relay.json").exists()
+
+
 def test_another_identity_key_is_not_taken_silently(
     say: Say, two: tuple[str, str], tmp_path: Path
 ) -> None:

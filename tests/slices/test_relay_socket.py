@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.relay import JSON, User, bytes64, refused, text64, user
+from tests.support.relay import HANDSHAKE, JSON, JsonPeer, User, bytes64, refused, text64, user
 from tests.support.running_host import RunningHost, running_host
 from worker.relay import relay_pb2 as pb
 from worker.relay.inbox.listeners import RELAY_CHECK_MS
@@ -207,6 +207,23 @@ async def test_a_ticket_opens_the_door_once(ada: User) -> None:
     ada.host.clock.forward(10 * 60)
     assert (await peer.ask(ping=pb.Ping())).WhichOneof("event") == "pong"
     assert (await refused(ada.host, f"?token={ticket}")).status == 401
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_browser_may_offer_its_token_as_a_subprotocol(ada: User, first: bool) -> None:
+    """A page can set no header: beside the protocol it speaks it offers the token, never echoed."""
+    bearer = {"Authorization": f"Bearer {ada.token}"}
+    answer = await ada.host.ask("POST", "/v1/tickets", headers=bearer, json={"audience": "relay"})
+    for token in (ada.token, answer.json()["ticket"]):
+        offered = [f"bearer.{token}", JSON] if first else [JSON, f"bearer.{token}"]
+        ws = await ada.host.session.ws_connect(f"{ada.host.url}/ws", protocols=offered)
+        assert ws.protocol == JSON
+        assert "pong" in await JsonPeer(ws).ask({"ping": {}})
+        assert token not in json.dumps(ada.host.events())
+    wrong = {**HANDSHAKE, "Sec-WebSocket-Protocol": f"{JSON}, bearer.nonsense"}
+    assert (await ada.host.get("/ws", headers=wrong)).status == 401
+    spent = {**HANDSHAKE, "Sec-WebSocket-Protocol": f"{JSON}, bearer.{answer.json()['ticket']}"}
+    assert (await ada.host.get("/ws", headers=spent)).status == 401
 
 
 async def test_strangers_and_other_audiences_stay_outside(host: RunningHost, ada: User) -> None:

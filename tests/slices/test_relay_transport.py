@@ -208,3 +208,19 @@ async def test_a_burst_of_all_sizes_arrives_whole(ada: User, bob: User) -> None:
     for size in sizes:
         await sender.say(send=pb.Send(to="bob", ciphertext=b"x" * size))
     assert [len(one) for one in await reader.texts(len(sizes))] == sizes
+
+
+async def test_a_flood_of_pings_is_read_no_faster_than_is_good(
+    host: RunningHost, ada: User
+) -> None:
+    """Of 5000 protocol pings some hundred are answered; messages of others pass meanwhile."""
+    peer = await connect(host.port)
+    await peer.send(head("GET", f"/ws?token={ada.token}", HANDSHAKE))
+    assert (await peer.answer(no_body=True)).status == 101
+    await peer.send(b"\x89\x80\0\0\0\0" * 5000)
+    other = await ada.socket()
+    assert (await other.ask(ping=pb.Ping())).HasField("pong")
+    await asyncio.sleep(0.5)
+    answered = len(await peer.reader.read(100_000)) // 2
+    assert 200 <= answered < 1000
+    await peer.cut()

@@ -8,23 +8,31 @@ more for each frame than a small message does otherwise, so frames are put toget
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+from struct import Struct
 from typing import Final, Protocol, cast
 
 from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
 from durable.local_socket import LocalSocket
 from durable.socket_frames import Closed, Message
+from worker.limiter.counting import step_bucket
+from worker.limits import RateLimit
 from worker.web import Response
 
 # Silent for so long: a ping; no answer for half as long: the peer is gone.
 _HEARTBEAT_SECONDS = 30
+# Control frames that one socket may send: they never reach an object, and its limits.
+_PINGS: Final = RateLimit("socket_pings", 20, 200, "account")
 # RFC 6455 §7.4.1: these stand for "no code" and "no close frame" and never travel in a frame.
 _NO_CODE = 1005
 _ABNORMAL = 1006
-# First bytes of a whole message.
+# First bytes of a whole message; heads of those whose length takes more than seven bits.
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
+_LONG: Final = Struct("!BBH").pack
+_LONGER: Final = Struct("!BBQ").pack
 # A message that cannot be read. The peer may be in the middle of it: its bytes are thrown away
 # until nothing came for so long, or so many times that. Else it would see a reset, and no reason.
 _UNREADABLE: Final = (
@@ -44,18 +52,19 @@ async def connect(
     socket = _Socket(raw, response)
     socket.headers.update({**safe, **response.headers})
     try:
-        await socket.prepare(raw)
+        try:
+            await socket.prepare(raw)
+        except web.HTTPException as refused:
+            refused.headers.update(safe)
+            raise
+        except ConnectionError:
+            # The peer left during the handshake: there is nobody to answer.
+            return web.StreamResponse()
         # Sent, and of no more use in the hours that may follow.
         socket.headers.clear()
         response.headers.clear()
         end.network_buffer = lambda: _waiting_in(raw)
         await _pass_messages(raw, end, socket)
-    except web.HTTPException as refused:
-        refused.headers.update(safe)
-        raise
-    except ConnectionError:
-        # The peer left during the handshake: there is nobody to answer.
-        return web.StreamResponse()
     finally:
         # Whatever happened: an object must not go on with a socket that nobody is at.
         end.drop()
@@ -81,6 +90,8 @@ class _Socket(web.WebSocketResponse):
             compress=False,
             # The object answers a close, with the code that the peer gave; aiohttp would with 1000.
             autoclose=False,
+            # Pings are answered below, no faster than is good.
+            autoping=False,
             protocols=() if protocol is None else (protocol,),
         )
         self._raw = raw
@@ -130,12 +141,24 @@ def _waiting_in(raw: web.BaseRequest) -> int:
 
 
 async def _pump_in(end: LocalSocket, socket: _Socket) -> None:
+    with contextlib.suppress(ClientError, ConnectionError):
+        await _read(end, socket)
+
+
+async def _read(end: LocalSocket, socket: _Socket) -> None:
+    pings_full_at, now = 0.0, asyncio.get_running_loop().time
     while True:
         message = await socket.receive()
         if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
             if end.feed(message.data):
                 # A flooding peer is read no faster than the object works.
                 await end.writable()
+        elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
+            wait, pings_full_at = step_bucket(_PINGS, pings_full_at, now())
+            # Nothing more is read from a peer that has no other wish.
+            await asyncio.sleep(wait)
+            if message.type is WSMsgType.PING and not socket.is_over:
+                await socket.pong(message.data)
         elif message.type is WSMsgType.CLOSE:
             end.hang_up(message.data, message.extra or "")
             return
@@ -173,8 +196,8 @@ def _framed(message: Message) -> bytes:
     if size < 126:
         return bytes((kind, size)) + payload
     if size < 65536:
-        return bytes((kind, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((kind, 127)) + size.to_bytes(8, "big") + payload
+        return _LONG(kind, 126, size) + payload
+    return _LONGER(kind, 127, size) + payload
 
 
 async def _close(raw: web.BaseRequest, socket: _Socket, closed: Closed) -> None:

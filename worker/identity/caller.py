@@ -63,6 +63,9 @@ class Caller:
 
 STRANGER = Caller("", frozenset())
 
+# A subprotocol that a client offers beside the one that it wants to speak; we never answer it.
+_TOKEN_PROTOCOL = "bearer."  # noqa: S105  # a name, no secret
+
 
 _OPEN = ("api", "any")
 
@@ -140,8 +143,8 @@ async def _shown(request: Request, who: Who, env: Env) -> tuple[Claims, Method] 
     token = _bearer(request)
     if token is not None:
         return await _held(token, who, env), "bearer"
-    if who.query_token and "token" in request.query:
-        return await _of_query(request.query["token"], who, env)
+    if who.query_token and (token := _socket_token(request)) is not None:
+        return await _of_query(token, who, env)
     if who.takes("api") and request.headers.get("cookie") is not None:
         return await _of_cookie(request, who, env)
     return None
@@ -163,6 +166,16 @@ def _bearer(request: Request) -> str | None:
     if _scheme(header) != "bearer" or not token:
         raise Unauthorized("The Authorization header must be: Bearer …", headers=CHALLENGE)
     return token
+
+
+def _socket_token(request: Request) -> str | None:
+    """Return the token of a handshake: of the two places that a browser's script can fill."""
+    if "token" in request.query:
+        return request.query["token"]
+    for offered in (request.headers.get("sec-websocket-protocol") or "").split(","):
+        if offered.strip().startswith(_TOKEN_PROTOCOL):
+            return offered.strip().removeprefix(_TOKEN_PROTOCOL)
+    return None
 
 
 def _scheme(credential: str) -> str:

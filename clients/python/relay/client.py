@@ -39,6 +39,20 @@ async def register(session: "ClientSession", url: str, name: str, password: str,
     return fingerprint(state.identity.public)
 
 
+async def log_in(session: "ClientSession", url: str, name: str, password: str, home: Home) -> str:
+    """Sign in to an account that there is, with new keys kept in *home*; return the fingerprint."""
+    state = State(url, name)
+    async with session.post("auth/login", json={"username": name, "password": password}) as answer:
+        _granted(state, await _read(answer))
+    # Its old secrets are elsewhere or lost: another identity, which needs a complete upload.
+    keys = {**state.begin(), "one_time_pre_keys": state.more(_BATCH)}
+    bearer = {"Authorization": f"Bearer {state.token}"}
+    async with session.put("v1/keys", json=keys, headers=bearer) as answer:
+        await _read(answer)
+    home.save(state)
+    return fingerprint(state.identity.public)
+
+
 class Client:
     """One account of *home* at its server."""
 

@@ -91,7 +91,7 @@ class Home(PrivateFolder):
         """Return the state; raises `HomeError`."""
         text = self.read()
         if text is None:
-            raise HomeError(f"{self.folder} holds no account: edgekeep relay register.")
+            raise HomeError(f"{self.folder} holds no account: edgekeep relay register, or login.")
         try:
             return State(**json.loads(text))
         except (ValueError, TypeError):

@@ -125,7 +125,7 @@ class Inbox(DurableObject):
             return
         if not isinstance(message, listener.frames.frame_type):
             self._listeners.end(listener, WRONG_TYPE, "Protobuf is sent as binary, JSON as text.")
-        elif byte_length(message) > self._frame_bytes:
+        elif len(message) * 4 > self._frame_bytes and byte_length(message) > self._frame_bytes:
             self._listeners.end(listener, TOO_LARGE, "The frame is too large.")
         else:
             await self._take(listener, message, now_ms)
@@ -136,16 +136,16 @@ class Inbox(DurableObject):
             action: Action | FrameError
             try:
                 seq, action = listener.frames.decode(frame)
-                about = self._reading.messages_of(listener, action)
+                about = 0 if type(action) is Send else self._reading.messages_of(listener, action)
             except FrameError as wrong:
                 seq, action, about = wrong.seq, wrong, 0
             wait = self._budget.pay(listener, len(frame), about, now_ms)
             if wait:
                 await self._refuse(listener, seq, wait)
-            elif isinstance(action, FrameError):
-                raise action
             elif type(action) is Send:
                 await self._sending.take(listener, seq, action, now_ms)
+            elif isinstance(action, FrameError):
+                raise action
             else:
                 await self._reading.take(listener, seq, action)
         except FrameError as refused:
