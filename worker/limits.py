@@ -69,11 +69,14 @@ WRITES = RateLimit("writes", 10, 20, "account")
 RELAY_SEND = RateLimit("relay_send", 50, 250, "account", note="messages over its sockets")
 # All frames of one account, by what they cost (docs/relay.md): about 40 microseconds are one.
 RELAY_FRAMES = RateLimit("relay_frames", 500, 5000, "account", note="cost of its sockets' frames")
-# Bundles of prekeys: of one person by one other, and by everybody together. Each takes a key that
-# only its owner can replace.
-FETCH_KEYS = RateLimit("fetch_keys", 1 / 6, 10, "account", note="bundles of one other person")
-FETCH_KEYS_OF = RateLimit(
-    "fetch_keys_of", 1, 100, "account", exact=True, note="its bundles, whoever fetches them"
+# One-time prekeys of one person taken by one other, over a day; counted with the keys themselves.
+FETCH_KEYS = RateLimit(
+    "fetch_keys",
+    10 / 86_400,
+    10,
+    "account",
+    exact=True,
+    note="one-time prekeys of one other person",
 )
 # Mail to one mailbox, whoever asks for it: nobody's is to be flooded.
 MAILS = RateLimit("mails", 1 / 200, 3, "mailbox", exact=True)
@@ -95,7 +98,7 @@ OF_NETWORK = {
 }
 RATE_LIMITS = (
     *(*_BY_ADDRESS, *OF_NETWORK.values()),
-    *(WRITES, RELAY_SEND, RELAY_FRAMES, FETCH_KEYS, FETCH_KEYS_OF, MAILS),
+    *(WRITES, RELAY_SEND, RELAY_FRAMES, FETCH_KEYS, MAILS),
 )
 
 _DAY = 24 * 3600

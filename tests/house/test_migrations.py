@@ -32,6 +32,7 @@ LANDED = {
     "0003_backup_create_tables.sql": "b0ec2115a4a5369bfd6005f57e633b0a",
     "0004_relay_create_tables.sql": "b28280bd2abc1bb70594d942ac4fac5e",
     "20261128_accounts_create_counters.sql": "fb62fca5955d2d117a485974495ae0b2",
+    "20261128_relay_prekeys_once.sql": "9f080bfab2514a9de5999b0be4535c5f",
 }
 NAME = re.compile(rf"(\d{{4}}|\d{{8}})_({'|'.join(NUMBERS.values())})_[a-z0-9_]+\.sql")
 # What changes a table, by SQLite's action code: which of its two names is the table's.

@@ -81,8 +81,8 @@ async def test_rows_go_page_by_page(host: RunningHost) -> None:
                 "NULL)"
             ).bind(bob.id),
             host.env.db.prepare(
-                "INSERT INTO one_time_prekeys SELECT NULL, ?1, iif(value % 2, 'ec', 'kyber'), "
-                "value, 'k', NULL, NULL FROM json_each(?2)"
+                "INSERT INTO one_time_prekeys (account_id, kind, key_id, public_key) "
+                "SELECT ?1, iif(value % 2, 'ec', 'kyber'), value, value FROM json_each(?2)"
             ).bind(bob.id, numbers),
         ]
     )

@@ -9,9 +9,17 @@ from worker.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from worker.identity.caller import Caller
 from worker.identity.usernames import find_account, username_of
 from worker.limiter.counting import refused, spared
-from worker.limits import FETCH_KEYS, FETCH_KEYS_OF, KIB
+from worker.limits import FETCH_KEYS, KIB
 from worker.relay.keys.errors import PrekeysExhausted
-from worker.relay.keys.model import Bundle, Prekey, Upload, check_signatures, parse
+from worker.relay.keys.model import (
+    Bundle,
+    Prekey,
+    Upload,
+    check_signatures,
+    digest,
+    digest_lasting,
+    parse,
+)
 from worker.relay.keys.store import KeyStore, purge_taken, untold
 from worker.web import Request, Response
 
@@ -24,6 +32,7 @@ UNTOLD_SECONDS = 600
 
 Door = Callable[[Request, Caller, Env], Awaitable[Response]]
 
+_NO_KEYS = "This person has published no keys."
 _NO_STORE = {"Cache-Control": "no-store"}
 _ONE_TIME = ("one_time_pre_keys", "kyber_pre_keys")
 
@@ -38,10 +47,11 @@ async def with_account(env: Env, account_id: str, body: dict[str, Any]) -> Seque
 
 async def put_keys(request: Request, caller: Caller, env: Env) -> Response:
     """
-    Store or update the caller's keys; what the body does not name stays.
+    Store the caller's keys: each that the body names takes the place of what was held of it.
 
-    A new identity key is a new identity: older prekeys and the messages that wait are dropped, and
-    who wrote those is told.
+    What it does not name stays, unless it names all that a first upload needs: then that is all
+    there is. A new identity key is a new identity: older prekeys and the messages that wait are
+    dropped, and who wrote those is told.
     """
     upload = parse(await request.json(KEYS_BYTES))
     store = KeyStore(env, caller.subject)
@@ -50,6 +60,7 @@ async def put_keys(request: Request, caller: Caller, env: Env) -> Response:
     if known is None or identity_key is None or identity_key != known.key:
         upload.check_complete()
         await check_signatures(upload, upload.identity_key or "", env.tools)
+        await _check_lasting(store, upload)
         await store.replace(upload)
     else:
         await _update(store, upload, identity_key, env)
@@ -62,14 +73,31 @@ async def add_one_time(request: Request, caller: Caller, env: Env) -> Response:
     if isinstance(body, dict):
         body = {name: body[name] for name in _ONE_TIME if name in body}
     upload = parse(body)
-    if not upload.one_time and not upload.kyber:
+    if upload.one_time is None and upload.kyber is None:
         raise BadRequest("Send one_time_pre_keys or kyber_pre_keys.")
     store = KeyStore(env, caller.subject)
     known = await store.identity()
     if known is None:
         raise NotFound("Upload your identity key first.")
-    await _update(store, upload, known.key, env)
+    await _update(store, upload, known.key, env, adds=True)
     return await _told(store, caller, env)
+
+
+async def clear_one_time(request: Request, caller: Caller, env: Env) -> Response:
+    """Remove the one-time prekeys that wait: their owner has lost the secrets."""
+    store = KeyStore(env, caller.subject)
+    await store.clear()
+    return await _told(store, caller, env)
+
+
+async def digest_keys(request: Request, caller: Caller, env: Env) -> Response:
+    """Answer digests of what is held, for an owner to compare with what his device has."""
+    store = KeyStore(env, caller.subject)
+    identity, prekeys = await store.identity(), await store.held()
+    body: dict[str, Any] = {"lasting_keys": identity and digest_lasting(identity)}
+    for name, held in zip(_ONE_TIME, prekeys, strict=True):
+        body[name] = {"ids": [one.id for one in held], "sha256": digest(held)}
+    return Response.json(body, headers=_NO_STORE)
 
 
 async def count_keys(request: Request, caller: Caller, env: Env) -> Response:
@@ -79,27 +107,41 @@ async def count_keys(request: Request, caller: Caller, env: Env) -> Response:
 
 async def get_bundle(request: Request, caller: Caller, env: Env) -> Response:
     """
-    Answer somebody's bundle and take one one-time prekey; raises `PrekeysExhausted`, `NotFound`.
+    Answer somebody's bundle and take one one-time prekey; raises what `_check_taken` does.
 
     The parameter is a username or, as messages carry it, an account id. `allow_no_otpk=1` asks for
-    a bundle without one rather than none (facts X37). HEAD only says whether there are keys.
+    a bundle without one rather than none (facts X37). Nothing is taken by HEAD, which only says
+    whether there are keys, nor by whoever looks at his own.
     """
     target = await _target(request, env)
     store = KeyStore(env, target)
-    if request.method == "HEAD":
-        if await store.identity() is None:
-            raise _no_keys()
-        return Response(None, 200, dict(_NO_STORE))
-    await _limit(request, caller, target, env)
+    if request.method == "HEAD" or target == caller.subject:
+        identity = await store.identity()
+        if identity is None:
+            raise NotFound(_NO_KEYS)
+        seen = Bundle(identity, None, identity.last_resort, 0)
+        return Response.json(_shown(target, seen), headers=_NO_STORE)
     may_lack = request.query.get("allow_no_otpk") == "1"
-    bundle = await store.take(may_lack_one_time=may_lack)
+    taker = None if spared(env.settings, request.remote) else caller.subject
+    bundle = await store.take(may_lack_one_time=may_lack, taker=taker)
     if bundle is None:
-        raise _no_keys()
-    if bundle.left < PREKEYS_LOW:
+        raise NotFound(_NO_KEYS)
+    if bundle.one_time is not None and bundle.left < PREKEYS_LOW:
         env.tools.wait_until(_hint(env, target, bundle.left))
-    if bundle.one_time is None and not may_lack:
-        raise PrekeysExhausted("This person has to upload new one-time prekeys first.")
+    if not may_lack:
+        _check_taken(bundle)
     return Response.json(_shown(target, bundle), headers=_NO_STORE)
+
+
+def _check_taken(bundle: Bundle) -> None:
+    """Raise `RateLimited` when the caller's share is used up, `PrekeysExhausted` when all is."""
+    if bundle.one_time is not None:
+        return
+    if bundle.left and bundle.wait:
+        raise refused(bundle.wait, FETCH_KEYS)
+    if bundle.left:
+        raise PrekeysExhausted("What is left is for people who took none of this person's today.")
+    raise PrekeysExhausted("This person has to upload new one-time prekeys first.")
 
 
 def with_hint(open_socket: Door) -> Door:
@@ -132,24 +174,18 @@ async def _target(request: Request, env: Env) -> str:
     return found
 
 
-def _no_keys() -> NotFound:
-    return NotFound("This person has published no keys.")
-
-
-async def _update(store: KeyStore, upload: Upload, identity_key: str, env: Env) -> None:
+async def _update(
+    store: KeyStore, upload: Upload, identity_key: str, env: Env, *, adds: bool = False
+) -> None:
     await check_signatures(upload, identity_key, env.tools)
-    if not await store.update(upload, identity_key):
+    await _check_lasting(store, upload)
+    if not await store.update(upload, identity_key, adds=adds):
         raise Conflict("The identity key has changed meanwhile.")
 
 
-async def _limit(request: Request, caller: Caller, target: str, env: Env) -> None:
-    """Let nobody drain another's keys: neither one caller, nor many together."""
-    if spared(env.settings, request.remote):
-        return
-    for row, key in ((FETCH_KEYS, f"{caller.subject}:{target}"), (FETCH_KEYS_OF, target)):
-        wait = await env.limiter.take(row, key)
-        if wait:
-            raise refused(wait, row)
+async def _check_lasting(store: KeyStore, upload: Upload) -> None:
+    if await store.gave_once(upload):
+        raise Conflict("A key that was given out as a one-time prekey is given to nobody else.")
 
 
 async def _hint_if_low(env: Env, account_id: str) -> None:

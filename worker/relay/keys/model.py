@@ -3,12 +3,14 @@ Prekeys as values, and as clients send them: judged here, so that the store hold
 
 Names follow the seed's clients (identity_key, registration_id, signed_pre_key, one_time_pre_keys);
 PQXDH adds kyber_pre_keys and last_resort_kyber_pre_key. Keys are libsignal's serialisations: a type
-byte and the key. Keys and signatures are base64 of either alphabet, with or without padding; here
-and in the store they are plain base64 with padding, which everybody's decoder reads.
+byte and the key, in this one form: a key that lost its end would else pass for one without a type.
+Keys and signatures are base64 of either alphabet, with or without padding; here and in the store
+they are plain base64 with padding, which everybody's decoder reads.
 """
 
+import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -20,6 +22,9 @@ from worker.relay.keys.xeddsa import KEY_BYTES, SIGNATURE_BYTES, is_usable, veri
 
 # One-time prekeys of a kind in one call (facts/seeds.md 2.004).
 PREKEYS_PER_CALL = 100
+# The end of a key in base64, 24 bytes that its maker drew: whoever has two keys with one end has
+# the same key twice. It is what stays of a key that was given out.
+KEY_END_CHARS = 32
 
 T = TypeVar("T")
 
@@ -42,17 +47,28 @@ class Prekey:
     key: str
     signature: str | None = None
 
+    @property
+    def end(self) -> str:
+        """What tells this key from others, whatever its id and the name of its type."""
+        return self.key[-KEY_END_CHARS:]
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a call uploads; None and empty for what it leaves as it is."""
+    """What a call uploads; None for what it does not name. An empty list is a list of none."""
 
     identity_key: str | None = None
     registration_id: int | None = None
     signed: Prekey | None = None
     last_resort: Prekey | None = None
-    one_time: tuple[Prekey, ...] = ()
-    kyber: tuple[Prekey, ...] = ()
+    one_time: tuple[Prekey, ...] | None = None
+    kyber: tuple[Prekey, ...] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it names all that a first upload needs, and so stands for all there is."""
+        needed = (self.identity_key, self.registration_id, self.signed, self.one_time)
+        return None not in needed
 
     def check_complete(self) -> None:
         """Raise `BadRequest` unless others can begin a session with this alone (seed US1-3)."""
@@ -89,12 +105,17 @@ class LastingKeys:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a fetch gives; *left* one-time prekeys of Curve25519 stay behind."""
+    """
+    What a fetch gives; *left* one-time prekeys of Curve25519 stay behind.
+
+    *wait*: seconds until whoever fetches has a share of them again, 0 while there is some left.
+    """
 
     identity: LastingKeys
     one_time: Prekey | None
     kyber: Prekey | None
     left: int
+    wait: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +139,8 @@ def parse(body: Any) -> Upload:
         one_time=reader.several("one_time_pre_keys", reader.one_time),
         kyber=reader.several("kyber_pre_keys", reader.kyber),
     )
+    reader.apart("signed_pre_key", upload.signed, upload.one_time)
+    reader.apart("last_resort_kyber_pre_key", upload.last_resort, upload.kyber)
     if reader.faults:
         faults = reader.faults[:ERRORS_IN_ANSWER]
         raise BadRequest("The keys cannot be used as sent.", errors=faults)
@@ -128,7 +151,7 @@ async def check_signatures(upload: Upload, identity_key: str, tools: Tools) -> N
     """Raise `BadRequest` unless *identity_key* signed every signed prekey of *upload*."""
     signer = b64decode(identity_key)[1:]
     signed = [("signed_pre_key", upload.signed), ("last_resort_kyber_pre_key", upload.last_resort)]
-    signed += [(f"kyber_pre_keys[{at}]", prekey) for at, prekey in enumerate(upload.kyber)]
+    signed += [(f"kyber_pre_keys[{at}]", prekey) for at, prekey in enumerate(upload.kyber or ())]
     faults = []
     for name, prekey in signed:
         if prekey is None:
@@ -140,6 +163,21 @@ async def check_signatures(upload: Upload, identity_key: str, tools: Tools) -> N
         await tools.pause(0)
     if faults:
         raise BadRequest("A signature does not hold.", errors=faults)
+
+
+def digest(prekeys: Iterable[Prekey]) -> str:
+    """Return what tells one set of prekeys from another: SHA-256 of a line for each, by ids."""
+    lines = (f"{one.id} {one.key}\n" for one in sorted(prekeys, key=lambda one: one.id))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digest_lasting(keys: LastingKeys) -> str:
+    """Return the same of the lasting keys: a line for each, in this order."""
+    lines = f"identity_key {keys.key}\nregistration_id {keys.registration_id}\n"
+    lines += f"signed_pre_key {keys.signed.id} {keys.signed.key}\n"
+    if (last := keys.last_resort) is not None:
+        lines += f"last_resort_kyber_pre_key {last.id} {last.key}\n"
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 class _Reader:
@@ -154,19 +192,29 @@ class _Reader:
         value = self._body.get(name)
         return None if value is None else read(name, value)
 
-    def several(self, name: str, read: Callable[[str, Any], Prekey]) -> tuple[Prekey, ...]:
-        """Return the prekeys of a list that is at most so long and names no id twice."""
+    def several(self, name: str, read: Callable[[str, Any], Prekey]) -> tuple[Prekey, ...] | None:
+        """Return the prekeys of a list that is at most so long, and has no id and no key twice."""
         value = self._body.get(name)
         if value is None:
-            return ()
+            return None
         if not isinstance(value, list) or len(value) > PREKEYS_PER_CALL:
             self._wrong(name, "length", f"must be a list of at most {PREKEYS_PER_CALL} prekeys")
             return ()
         before = len(self.faults)
         found = tuple(read(f"{name}[{at}]", one) for at, one in enumerate(value))
-        if len(self.faults) == before and len({prekey.id for prekey in found}) < len(found):
-            self._wrong(name, "unique", "names an id twice")
+        if len(self.faults) == before:
+            for what, values in (
+                ("an id", {prekey.id for prekey in found}),
+                ("a key", {prekey.end for prekey in found}),
+            ):
+                if len(values) < len(found):
+                    self._wrong(name, "unique", f"names {what} twice")
         return found
+
+    def apart(self, name: str, lasting: Prekey | None, once: tuple[Prekey, ...] | None) -> None:
+        """See that a key which is given to everybody is none of those that are given once."""
+        if lasting is not None and lasting.key and lasting.end in {one.end for one in once or ()}:
+            self._wrong(f"{name}.key", "unique", "is a one-time prekey too")
 
     def number(self, name: str, value: Any) -> int:
         """Return an unsigned 32-bit number."""
@@ -176,10 +224,8 @@ class _Reader:
         return value
 
     def ec_key(self, name: str, value: Any) -> str:
-        """Return a Curve25519 key; without its type byte it is understood as well."""
+        """Return a Curve25519 key, with its type byte."""
         key = _bytes(value)
-        if len(key) == KEY_BYTES:
-            key = _EC_TYPE + key
         if key[:1] != _EC_TYPE or not is_usable(key[1:]):
             self._wrong(name, "key", _RULE["ec"])
         return _text(key)
