@@ -116,7 +116,7 @@ def _limits() -> Iterator[str]:
     for row in RATE_LIMITS:
         doors = [f"`{route.method} {route.path}`" for route in ROUTES if route.limit is row]
         where = "all" if row is GENERAL else ", ".join(doors) or row.note
-        yield f"| `{row.name}` | {row.burst} | {row.per_second:g} a second | {row.by} | {where} |"
+        yield f"| `{row.name}` | {row.burst} | {_pace(row.per_second)} | {row.by} | {where} |"
     yield "\n## Failed sign-ins\n"
     yield (
         "Each row counts failures; after the free ones the next try waits, each time twice as\n"
@@ -131,6 +131,14 @@ def _limits() -> Iterator[str]:
             f"{slow.forget_seconds:g} s |"
         )
     yield ""
+
+
+def _pace(per_second: float) -> str:
+    """Return how often that is, in a number that one can read."""
+    for seconds, name in ((1, "a second"), (60, "a minute"), (3600, "an hour")):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:g} {name}"
+    return f"{per_second * 86_400:g} a day"
 
 
 def _errors() -> Iterator[str]:

@@ -131,6 +131,25 @@ def test_a_wrong_password_signs_nobody_in(
     assert not (home / "relay.json").exists()
 
 
+def test_a_restored_folder_takes_back_prekeys_that_it_cannot_open(
+    say: Say, two: tuple[str, str], tmp_path: Path
+) -> None:
+    """Listening compares, clears and tops up; what is sent afterwards opens."""
+    _, bob = two
+    assert say("bob", "listen", "--once").stderr == ""
+    path = tmp_path / "bob" / "relay.json"
+    state = json.loads(path.read_text())
+    [(number, _), *rest] = state["one_time"].items()
+    # The oldest prekey, which is given next, has another secret than it had; or they are all gone.
+    for kept in ({**dict(rest), number: rest[0][1]}, {}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "one_time": kept}))
+        told = say("bob", "listen", "--once").stderr
+        assert "secrets are not here" in told
+        assert "now it has 50" in told
+        assert say("ada", "send", bob, "To the new phone.").returncode == 0
+        assert "To the new phone." in say("bob", "listen", "--once").stdout
+
+
 def test_another_identity_key_is_not_taken_silently(
     say: Say, two: tuple[str, str], tmp_path: Path
 ) -> None:

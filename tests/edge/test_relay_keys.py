@@ -8,7 +8,7 @@ fetches.
 import asyncio
 
 from tests.edge.edge_host import EdgeHost
-from tests.support.accounts import PASSWORD, Person, post
+from tests.support.accounts import PASSWORD, Person, post, sign_up
 from tests.support.prekeys import Device
 from tests.support.problems import assert_problem
 

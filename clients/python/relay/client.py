@@ -92,6 +92,7 @@ class Client:
         A message is shown, then its key is forgotten, then it is acknowledged: the server keeps it
         until then.
         """
+        await self._drop_lost(say)
         while True:
             await self._top_up(say)
             async with self._socket("ws?ack=1") as socket:
@@ -155,6 +156,18 @@ class Client:
         except SealError as error:
             say(f"A message of {name} is dropped. {error}")
         await socket.send_json({"ack": {"ids": [message["id"]]}})
+
+    async def _drop_lost(self, say: Say) -> None:
+        """Take back prekeys whose secrets are not here, as after a restore of an older folder."""
+        headers = await self._bearer()
+        async with self._session.get("v1/keys/digest", headers=headers) as answer:
+            held = (await _read(answer))["one_time_pre_keys"]
+        # Read after the answer: what another terminal has uploaded meanwhile was kept before that.
+        if self._home.load().has_secrets_of(held):
+            return
+        async with self._session.delete("v1/keys/one-time", headers=headers) as answer:
+            await _read(answer)
+        say("The server held prekeys whose secrets are not here; nobody is given them any more.")
 
     async def _top_up(self, say: Say) -> None:
         headers = await self._bearer()

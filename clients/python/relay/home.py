@@ -1,6 +1,7 @@
 """What the demo keeps of one account: secrets, tokens, and whose identity key it has seen."""
 
 import contextlib
+import hashlib
 import json
 import secrets
 from base64 import b64encode
@@ -67,6 +68,17 @@ class State:
         kept = self.signed if kind == "signed" else self.one_time
         found = kept.get(str(number))
         return None if found is None else bytes.fromhex(found)
+
+    def has_secrets_of(self, held: dict[str, Any]) -> bool:
+        """Whether what the server holds (`ids`, and a `sha256` of all) can be opened here."""
+        lines = []
+        for number in held["ids"]:
+            secret = self.secret_of("one_time", number)
+            if secret is None:
+                return False
+            public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+            lines.append(f"{number} {pack(public)}\n")
+        return bool(hashlib.sha256("".join(lines).encode()).hexdigest() == held["sha256"])
 
     def is_known(self, account_id: str, key: bytes, *, accept: bool = False) -> bool:
         """Whether *key* is what was first seen of an account; what is new, or accepted, is kept."""
