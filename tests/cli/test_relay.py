@@ -118,6 +118,10 @@ def test_an_account_signs_in_on_a_new_home(
     assert "another identity key" in say("ada", "send", bob, "Is it you?").stderr
     assert say("ada", "send", bob, "It is.", "--accept-new-identity").returncode == 0
     assert "It is." in say("phone", "listen", "--once").stdout
+    # The old home leaves alone what is the new one's.
+    old = say("bob", "listen", "--once")
+    assert (old.returncode, "on another home" in old.stderr) == (3, True)
+    assert say("phone", "listen", "--once").stderr == ""
 
 
 def test_a_wrong_password_signs_nobody_in(

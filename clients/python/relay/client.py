@@ -158,12 +158,22 @@ class Client:
         await socket.send_json({"ack": {"ids": [message["id"]]}})
 
     async def _drop_lost(self, say: Say) -> None:
-        """Take back prekeys whose secrets are not here, as after a restore of an older folder."""
+        """
+        Take back prekeys whose secrets are not here, as after a restore of an older folder.
+
+        Raises `Refused` when the keys at the server are another home's: those are not ours to take.
+        """
         headers = await self._bearer()
+        own = f"v1/keys/{self._home.load().account_id}"
+        async with self._session.get(own, headers=headers) as answer:
+            identity = _identity_of(await _read(answer))
         async with self._session.get("v1/keys/digest", headers=headers) as answer:
             held = (await _read(answer))["one_time_pre_keys"]
         # Read after the answer: what another terminal has uploaded meanwhile was kept before that.
-        if self._home.load().has_secrets_of(held):
+        state = self._home.load()
+        if identity != state.identity.public:
+            raise Refused("The account has signed in on another home since; its keys are there.")
+        if state.has_secrets_of(held):
             return
         async with self._session.delete("v1/keys/one-time", headers=headers) as answer:
             await _read(answer)
