@@ -58,11 +58,14 @@ _URI = re.compile(
 )
 
 
-@lru_cache(maxsize=4096)
 def is_date(text: str) -> bool:
     """RFC 3339 full-date that exists in the calendar."""
-    if not _DATE.fullmatch(text):
-        return False
+    return _DATE.fullmatch(text) is not None and _exists(text)
+
+
+@lru_cache(maxsize=4096)
+def _exists(text: str) -> bool:
+    # What is remembered is ten characters long: anybody may write a date of a megabyte.
     try:
         date.fromisoformat(text)
     except ValueError:
