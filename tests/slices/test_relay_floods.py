@@ -1,6 +1,7 @@
 """What one account can do to others through the relay: fill, empty, remember, ask for ever."""
 
 import asyncio
+import contextlib
 import time
 import tracemalloc
 from collections import Counter
@@ -123,20 +124,19 @@ async def test_a_burst_is_well_below_an_inbox(limited: RunningHost) -> None:
     assert kinds == {"sent": 250, "rate_limited": 750}
 
 
-async def test_names_that_nobody_can_have_take_no_memory(host: RunningHost, ada: User) -> None:
-    """300 sends to names of 88 kB, to nonsense, to nobody: less than a megabyte stays."""
+@pytest.mark.parametrize(
+    "spelled", ["{}" + "x" * 80_000, "no {} " + "\N{GREEK SMALL LETTER ALPHA}" * 20_000]
+)
+async def test_names_that_nobody_can_have_take_no_memory(ada: User, spelled: str) -> None:
+    """250 sends to names of 80 kB: less than a megabyte stays."""
     peer = await ada.json_socket()
-    names = [f"{number}" + "x" * 80_000 for number in range(300)]
-    names += [
-        f"no-such-name {number} " + "\N{GREEK SMALL LETTER ALPHA}" * 100 for number in range(300)
-    ]
     await peer.ask({"send": {"to": "nobody", "ciphertext": "eA=="}})
     tracemalloc.start()
     try:
-        for name in names:
-            heard = await peer.ask({"send": {"to": name, "ciphertext": "eA=="}})
+        for number in range(250):
+            to = spelled.format(number)
+            heard = await peer.ask({"send": {"to": to, "ciphertext": "eA=="}})
             assert heard["error"]["code"] == "unknown_recipient"
-        del names, name, heard
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -175,14 +175,17 @@ async def test_frames_of_every_kind_are_limited(limited: RunningHost, action: An
     assert "rate_limited" not in await flood(peer, 4990, **action)
     assert (await flood(peer, 20, **action))["rate_limited"] >= 9
 
-    before = time.process_time()
     for _ in range(2000):
         await peer.say(**action)
-    await asyncio.sleep(1)
-    worked = time.process_time() - before
+    answered = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while True:
+                await peer.hear()
+                answered += 1
 
-    # All but ten of them wait in the network; sending them is most of this.
-    assert worked < 0.75
+    # One in a tenth of a second; the others wait in the network.
+    assert answered <= 15
 
 
 async def test_what_cannot_be_read_is_limited_too(limited: RunningHost) -> None:
