@@ -113,6 +113,20 @@ class Settings:
         "One-time prekeys of a kind that the relay holds for one account; 1000 at most.",
         most=1000,
     )
+    head_seconds: int = integer(
+        20, "Seconds in which a new connection to a host must have sent the head of a request."
+    )
+    idle_seconds: int = integer(
+        75, "Seconds in which the next head must be there; then a host closes the connection."
+    )
+    body_seconds: int = integer(
+        60, "Seconds for which a body may stand still, on its way to a host or from it."
+    )
+    connections_per_address: int = integer(
+        256,
+        "Connections of one address to a host; who has waited longest for a head makes room. Not "
+        "for TRUSTED_PROXIES, nor for whom RATE_LIMITS spares.",
+    )
     cors_origins: tuple[str, ...] = origins(
         "Origins, comma-separated, whose pages may call this API from a browser."
     )

@@ -29,6 +29,7 @@ class ChildHost:
     port: int
     session: ClientSession
     variables: dict[str, str]
+    files: int | None = None
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -44,8 +45,10 @@ class ChildHost:
     async def start(self) -> None:
         """Start the process and wait until it is ready."""
         with self.log_file.open("ab") as log, self.said_file.open("ab") as said:
+            limit = f'ulimit -n {self.files} && exec "$@"'
+            limited = ("sh", "-c", limit, "sh") if self.files else ()
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "scripts.cli.main", "dev"),
+                *(*limited, sys.executable, "-m", "scripts.cli.main", "dev"),
                 *("--port", str(self.port), "--state", str(self.state)),
                 cwd=ROOT,
                 env={**os.environ, **SECRETS, **self.variables},
@@ -97,10 +100,12 @@ class ChildHost:
 
 
 @contextlib.asynccontextmanager
-async def child_host(state: Path, **variables: str) -> AsyncIterator[ChildHost]:
-    """Run a child over *state*; it is killed on leaving when it still lives."""
+async def child_host(
+    state: Path, *, files: int | None = None, **variables: str
+) -> AsyncIterator[ChildHost]:
+    """Run a child over *state*, killed on leaving; *files*: how many it may have open."""
     async with ClientSession(headers={"Accept-Encoding": "identity"}) as session:
-        child = ChildHost(state, free_port(), session, variables)
+        child = ChildHost(state, free_port(), session, variables, files)
         await child.start()
         try:
             yield child

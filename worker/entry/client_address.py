@@ -39,7 +39,7 @@ class TrustedProxies:
         *forwarded*: the X-Forwarded-For fields in their order. Past an entry that is no address
         nothing is believed; then it is the last proxy that was known.
         """
-        if not self._trusts_peer(peer):
+        if not self.trusts(peer):
             return peer
         client = peer
         for entry in reversed(",".join(forwarded).split(",")[-_HOPS:]):
@@ -51,7 +51,8 @@ class TrustedProxies:
                 return client
         return client
 
-    def _trusts_peer(self, peer: str) -> bool:
+    def trusts(self, peer: str) -> bool:
+        """Whether *peer* is one of our proxies."""
         known = self._known.get(peer)
         if known is None:
             address = _read(peer)

@@ -22,6 +22,7 @@ from worker.entry.console.log_tail import LogTail
 from worker.entry.cron_record import RecordedCrons
 from worker.entry.crons import CronClock
 from worker.entry.ended_sessions import close_ended
+from worker.entry.host_connections import raise_file_limit
 from worker.entry.host_record import InUse, recorded
 from worker.entry.host_server import serving
 from worker.entry.host_tools import write_log
@@ -85,6 +86,7 @@ def serve(
     listen = Listen(host, port, tls)
     if is_loopback(host) and variables.get("ENVIRONMENT") != "production":
         variables = {"PUBLIC_URL": listen.url, **variables}
+    raise_file_limit()
     runner = asyncio.run
     with contextlib.suppress(ImportError):
         import uvloop

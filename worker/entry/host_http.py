@@ -1,5 +1,6 @@
 """aiohttp requests in, core requests out, and back: bodies both ways, headers, compression."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10
 from aiohttp.http_exceptions import HttpProcessingError
@@ -17,9 +18,9 @@ from multidict import CIMultiDict
 
 from worker.entry.client_address import TrustedProxies
 from worker.entry.host_sockets import connect
-from worker.errors import IncompleteBody
+from worker.errors import IncompleteBody, Problem, RequestTimeout
 from worker.settings import Settings
-from worker.web import HeaderMap, Request, Response
+from worker.web import HeaderMap, Request, Response, refusal
 from worker.wire.safe_headers import safe_headers
 
 # Below this a compressed answer saves less than a network packet.
@@ -30,14 +31,16 @@ _COMPRESSIBLE = ("application/json", "application/x-ndjson", "application/proble
 # Of a body's bytes that have arrived at most so many are handed on at once: a slow store holds
 # them in memory for each of its uploads.
 _READ_BYTES = 256 * 1024
+# Bytes a second, over all: a body that is slower on purpose would never stand still.
+_SLOWEST = 500
 
 
 class HostRequest(Request):
     """Reads lazily from an aiohttp request."""
 
-    __slots__ = ("_proxies", "_raw")
+    __slots__ = ("_proxies", "_raw", "_still")
 
-    def __init__(self, raw: web.BaseRequest, proxies: TrustedProxies | None = None) -> None:
+    def __init__(self, raw: web.BaseRequest, proxies: TrustedProxies | None, still: float) -> None:
         target = raw.raw_path
         if target.startswith("/"):
             self.path, _, self.query_string = target.partition("?")
@@ -51,6 +54,7 @@ class HostRequest(Request):
         self._query = None
         self._raw = raw
         self._proxies = proxies
+        self._still = still
 
     @property
     def headers(self) -> HeaderMap:
@@ -72,13 +76,27 @@ class HostRequest(Request):
 
     def stream(self) -> AsyncIterator[bytes]:
         """Return the body's chunks as they arrive."""
-        return _chunks(self._raw)
+        return _chunks(self._raw.content, self._still)
 
 
-async def _chunks(raw: web.BaseRequest) -> AsyncIterator[bytes]:
+async def _chunks(body: StreamReader, still: float) -> AsyncIterator[bytes]:
+    """Yield what arrives; what counts against the sender is only the time that we wait for it."""
+    now = asyncio.get_running_loop().time
+    waited, size = 0.0, 0
     try:
-        async for chunk in raw.content.iter_chunked(_READ_BYTES):
+        while True:
+            began = now()
+            async with asyncio.timeout(min(still, still + size / _SLOWEST - waited)):
+                chunk = await body.read(_READ_BYTES)
+            if not chunk:
+                return
+            waited += now() - began
+            size += len(chunk)
             yield chunk
+    except TimeoutError:
+        # Nor is the rest waited for once the answer is out.
+        body.feed_eof()
+        raise RequestTimeout("The body stood still.", headers={"Connection": "close"}) from None
     except (ClientError, HttpProcessingError, OSError):
         raise IncompleteBody("The connection ended before the body did.") from None
 
@@ -114,7 +132,8 @@ async def send(raw: web.BaseRequest, response: Response, safe: SafeHeaders) -> w
     if not isinstance(body, bytes):
         return await _stream(raw, response, safe, body)
     if len(body) < _COMPRESS_BYTES or not _compresses(raw, response):
-        return _Whole(raw, _head(raw, response, safe, len(body)), body)
+        stays = response.headers.get("Connection") != "close"
+        return _Whole(raw, _head(raw, response, safe, len(body)), body, stays=stays)
     answer = web.Response(body=body, status=response.status, headers=_fields(response, safe))
     answer.enable_compression(web.ContentCoding.gzip)
     return answer
@@ -128,15 +147,16 @@ class _Whole(web.StreamResponse):
     that costs as much as all that the Worker does (decision 16).
     """
 
-    def __init__(self, raw: web.BaseRequest, head: bytes, body: bytes) -> None:
+    def __init__(self, raw: web.BaseRequest, head: bytes, body: bytes, *, stays: bool) -> None:
         super().__init__()
         self._raw = raw
+        self._stays = stays
         self._bytes = head if raw.method == "HEAD" else head + body
 
     @property
     def keep_alive(self) -> bool:
         """Whether the connection stays open."""
-        return self._raw.keep_alive
+        return self._stays and self._raw.keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """There is nothing to prepare."""
@@ -159,6 +179,21 @@ def _head(raw: web.BaseRequest, response: Response, safe: SafeHeaders, length: i
     start = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n"
     cookies = "".join([f"Set-Cookie: {cookie}\r\n" for cookie in response.cookies])
     return f"{start}{safe.lines_beside(fields)}{_lines(fields)}{cookies}\r\n".encode()
+
+
+def unasked(problem: Problem, request_id: str, safe: SafeHeaders) -> bytes:
+    """Return an answer to a connection that is closed before it has asked anything."""
+    told = refusal(problem, request_id)
+    assert isinstance(told.body, bytes)
+    fields = {
+        **told.headers,
+        "X-Request-Id": request_id,
+        "Date": _date(int(time.time())),
+        "Content-Length": str(len(told.body)),
+        "Connection": "close",
+    }
+    start = f"HTTP/1.1 {told.status} {_PHRASES[told.status]}\r\n"
+    return f"{start}{safe.lines_beside(fields)}{_lines(fields)}\r\n".encode() + told.body
 
 
 def _lines(fields: Mapping[str, str]) -> str:

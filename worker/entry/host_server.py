@@ -13,7 +13,7 @@ log. Here such a request gets a problem document and one line without a word of 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -22,7 +22,8 @@ from worker.app import Worker
 from worker.entry.client_address import TrustedProxies
 from worker.entry.console.frame import ROOT, Console
 from worker.entry.console.guard import refusal as closed
-from worker.entry.host_http import HostRequest, SafeHeaders, send
+from worker.entry.host_connections import Line, Switchboard, file_limit
+from worker.entry.host_http import HostRequest, SafeHeaders, send, unasked
 from worker.entry.library_log import LibraryLog
 from worker.entry.own_names import OwnNames
 from worker.env import Env
@@ -74,13 +75,14 @@ def _door(
 ) -> _Answer:
     """Return what answers every request."""
     proxies = TrustedProxies.of(env.settings.trusted_proxies)
+    still = env.settings.body_seconds
     server, router = pages.server, pages.app.router
     assert server is not None
     production = env.settings.production
     places = () if production else (ROOT, _CRON_DOOR)
 
     async def answer(raw: web.Request) -> web.StreamResponse:
-        request = HostRequest(raw, proxies)
+        request = HostRequest(raw, proxies, still)
         if request.path.startswith(places):
             found = await router.resolve(raw)
             if found.http_exception is None:
@@ -154,17 +156,30 @@ def _cron_door(console: Console, env: Env) -> _Answer:
 
 
 class _Server(web.Server):
-    """Makes a `_Connection` for each client."""
+    """Makes a `_Connection` for each client, and tells its line of each request."""
 
     def __init__(self, answer: _Answer, pages: web.AppRunner, env: Env, safe: SafeHeaders) -> None:
         assert pages.server is not None
+
+        async def noted(raw: web.Request) -> web.StreamResponse:
+            connection = raw.protocol
+            assert isinstance(connection, _Connection)
+            line = connection.line
+            assert line is not None
+            line.began(raw)
+            try:
+                return await answer(raw)
+            finally:
+                line.ended()
+
         # Requests are made as those of the pages, so that they can be handed on there.
         super().__init__(
-            answer,  # type: ignore[arg-type]
+            noted,  # type: ignore[arg-type]
             request_factory=pages.server.request_factory,
         )
         self.env = env
         self.safe = safe
+        self.switchboard = Switchboard(env, file_limit())
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
@@ -179,13 +194,32 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """One connection, with our own words for what is not HTTP."""
 
-    __slots__ = ("_server", "heard")
+    __slots__ = ("_server", "heard", "line")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self.heard = 0
         """Bytes that came."""
+        self.line: Line | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take part, or tell why not and leave."""
+        super().connection_made(transport)
+        # uvloop's are such without saying so.
+        wire = cast(asyncio.Transport, transport)
+        server, peer = self._server, wire.get_extra_info("peername")
+        self.line = Line(server.switchboard, wire)
+        refused = server.switchboard.connect(self.line, peer[0] if peer else "")
+        if refused is not None:
+            wire.write(unasked(refused, server.env.request_id(), server.safe))
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count no more."""
+        if self.line is not None:
+            self.line.leave()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
