@@ -6,7 +6,7 @@ Goes by the route table, so that a new door is covered on the day it opens.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,18 @@ async def try_door(host: RunningHost, path: str, resource: Resource | None, numb
     return asked
 
 
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[RunningHost]:
+    """A running host that answers to the canary's name too."""
+    async with running_host(tmp_path / "state", ALLOWED_HOSTS="canary.example") as running:
+        yield running
+
+
 async def test_no_door_lets_a_canary_into_the_log(
     host: RunningHost, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Every path, by every method, as a stranger and as somebody, with every kind of body."""
+    assert (await host.ask("GET", "/healthz", headers={"Host": "canary2.example"})).status == 421
     asked = 0
     resources = RouteTable(ROUTES).resources
     for path, resource in [*resources.items(), ("/CANARY", None)]:

@@ -106,7 +106,7 @@ async def test_targets_without_a_path_are_answered_by_us(host: RunningHost) -> N
     targets = ("OPTIONS *", "CONNECT a.example:443", "GET http://a.example")
     for target in targets:
         connection = await connect(host.port)
-        await connection.send(f"{target} HTTP/1.1\r\nHost: a.example:443\r\n\r\n".encode())
+        await connection.send(f"{target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert_problem(await connection.answer(), 404, "not_found")
         await connection.cut()
     assert [one["route"] for one in host.requests_logged()] == ["(none)"] * len(targets)
