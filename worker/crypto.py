@@ -20,6 +20,9 @@ from typing import Any, Final, Literal, Protocol
 
 from worker.codec import unb64url
 
+# The field of edwards25519, and d of its curve -x² + y² = 1 + d x² y² (RFC 8032 §5.1).
+_P: Final = 2**255 - 19
+_D: Final = -121665 * pow(121666, -1, _P) % _P
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 CHAINED_ITERATIONS: Final = 100_000
@@ -119,6 +122,29 @@ def read_chained(stored: str) -> ChainedHash:
     except binascii.Error:
         raise UnknownHash("This password hash is damaged.") from None
     return ChainedHash(int(found[1]), int(found[2]), salt, digest)
+
+
+def is_sound_ed25519(key: bytes) -> bool:
+    """
+    Whether *key* is a public key that somebody can have: a point of large order, in its one form.
+
+    Under one of the eight points of small order signatures can be made without any secret (RFC 8032
+    §5.1.3 and §5.1.7; Chalkias and others, "Taming the many EdDSAs").
+    """
+    y = int.from_bytes(key, "little") & ~(1 << 255)
+    if len(key) != 32 or y >= _P:
+        return False
+    # x² = (y² - 1) / (d y² + 1); the point exists where that is a square.
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    if square and pow(square, (_P - 1) // 2, _P) != 1:
+        return False
+    # Doubled three times, the eight points of small order end at the neutral one, where y is 1.
+    # With x² and y² alone: y' = (y² + x²) / (2 + x² - y²), x'² = 4 x² y² / (y² - x²)².
+    for _ in range(3):
+        x2, y2 = square, y * y % _P
+        y = (y2 + x2) * pow(2 + x2 - y2, -1, _P) % _P
+        square = 4 * x2 * y2 * pow(y2 - x2, -2, _P) % _P
+    return y != 1
 
 
 def b64(data: bytes) -> str:

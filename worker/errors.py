@@ -162,6 +162,12 @@ class HostNotAllowed(Problem):
     status, code, title = 421, "host_not_allowed", "This host does not answer to this name"
 
 
+class ExpectationFailed(Problem):
+    """The request expects something else than 100-continue (RFC 9110 §10.1.1)."""
+
+    status, code, title = 417, "expectation_failed", "Nobody here can do what is expected"
+
+
 class Unprocessable(Problem):
     """Understood, and refused for what it says."""
 

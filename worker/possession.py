@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from worker.codec import open_cursor, seal_cursor
-from worker.crypto import Crypto
+from worker.crypto import Crypto, is_sound_ed25519
 from worker.env import Env
 from worker.identity import once
 
@@ -66,6 +66,11 @@ def read_user_hash(text: str) -> str:
     return f"01{found[1]}" if found else ""
 
 
+def is_sound(key: bytes) -> bool:
+    """Whether a public key of either kind is one that somebody can have."""
+    return KEY_BYTES.get(len(key)) != "Ed25519" or is_sound_ed25519(key)
+
+
 async def holds(env: Env, proof: Proof, made_for: str = "") -> bool:
     """
     Spend the challenge and judge the signature by `proof.key`; without a key it cannot hold.
@@ -89,9 +94,13 @@ async def spend(env: Env, challenge_id: str, made_for: str) -> str:
 
 
 async def verify(crypto: Crypto, key: bytes, text: str, signature: bytes) -> bool:
-    """Whether *key* signed *text*; a key of another kind costs the same work and is never right."""
+    """
+    Whether *key* signed *text*.
+
+    A key of another kind, or under which everybody can sign, costs the same and is never right.
+    """
     algorithm = SIGNATURE_BYTES[len(signature)]
-    is_known = KEY_BYTES.get(len(key)) == algorithm
+    is_known = KEY_BYTES.get(len(key)) == algorithm and is_sound(key)
     judged = key if is_known else _NOBODY[algorithm]
     judge = crypto.verify_mldsa87 if algorithm == "ML-DSA-87" else crypto.verify_ed25519
     return await judge(judged, text.encode(), signature) and is_known

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from typing import Any
 
 import jwt
@@ -87,6 +88,14 @@ _BAD: dict[str, dict[str, Any]] = {
     "a birth that is no number": {"iat": "now"},
     "a birth that is true": {"iat": True},
     "an end that is no number": {"exp": [99_999_999_999]},
+    "an end that never comes": {"exp": math.inf},
+    "an end that no clock can say": {"exp": 10**400},
+    "an end before all time": {"exp": -math.inf},
+    "an end that is nothing": {"exp": math.nan},
+    "a birth before all time": {"iat": -math.inf},
+    "a sign-in that never was": {"auth_time": math.inf},
+    "a sign-in that no clock can say": {"auth_time": 10**400},
+    "a sign-in that is a word": {"auth_time": "now"},
 }
 
 
@@ -113,6 +122,8 @@ async def test_what_is_no_token_is_refused(host: RunningHost) -> None:
     head, body, signature = good.split(".")
     for text in (
         *("x", "a.b", "a.b.c", "a.b.c.d", "..", "null", "é"),
+        *(good + "=", good + "==", f"{head}=.{body}.{signature}", f"{head}.{body}==.{signature}"),
+        *(good[:-1] + chr(ord(good[-1]) + 1), good.replace("-", "+").replace("_", "/") + "="),
         *(good[:-1], good + "A", f"{head}.{body}.", f"{head}..{signature}", head),
         unsigned([], {}, "AAAA"),
         unsigned("x", {}, "AAAA"),

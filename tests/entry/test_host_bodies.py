@@ -203,7 +203,7 @@ async def test_a_client_that_waits_before_its_body_is_told_to_go_on(tmp_path: Pa
         assert (await connection.answer()).json() == "x"
         await connection.send(head("POST", "/small", {"Content-Length": "0", "Expect": "miracles"}))
         refused = await connection.answer()
-        assert refused.status == 417
+        assert_problem(refused, 417, "expectation_failed")
         assert refused.headers["Server"] == "edgekeep"
         await connection.cut()
 

@@ -103,6 +103,24 @@ async def test_a_page_refreshes_by_its_cookie(host: RunningHost) -> None:
     assert (await page.ask("GET", "/api/auth/session")).status == 401
 
 
+async def test_an_upgrade_is_no_way_around_the_proof(host: RunningHost) -> None:
+    """Only the handshake of a WebSocket door does without the CSRF token."""
+    await sign_up(host)
+    page = await open_page(host)
+    for upgrade in ("websocket", "h2c", "x"):
+        change: dict[str, str | None] = {
+            "X-CSRF-Token": None,
+            "Upgrade": upgrade,
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+            "Sec-WebSocket-Version": "13",
+        }
+        body = {"json": {"audience": "api"}}
+        refused = await page.ask("POST", "/v1/tickets", change, **body)
+        assert_problem(refused, 403, "csrf_failed")
+    assert (await page.ask("POST", "/v1/tickets", json={"audience": "api"})).status == 200
+
+
 async def test_sign_out_clears_the_cookies(host: RunningHost) -> None:
     """Here and everywhere; again, and with what is left of an expired session, is fine."""
     await sign_up(host)

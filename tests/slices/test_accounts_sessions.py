@@ -140,6 +140,35 @@ async def test_a_lost_device_is_signed_out_from_another(host: RunningHost) -> No
         assert_problem(answer, 404, "not_found")
 
 
+async def test_the_list_of_sessions_comes_in_pages(host: RunningHost) -> None:
+    """Each once, the one used last first, also those of one millisecond; cursors are one's own."""
+    person = await sign_up(host)
+    for _ in range(4):
+        await sign_in(host)
+    await host.env.db.prepare(
+        "INSERT INTO sessions SELECT sessions.id || value, account_id, method, auth_time,"
+        " device_id, label, generation, refresh_hash, created_at, last_used_at, expires_at,"
+        " revoked_at"
+        " FROM sessions, json_each('[1,2,3,4,5,6,7,8,9]')"
+    ).run()
+    seen: list[dict[str, str]] = []
+    query = "?limit=7"
+    for _ in range(10):
+        answer = (await person.get(f"/v1/sessions{query}")).json()
+        seen += answer["items"]
+        assert answer["list_complete"] is (answer["next_cursor"] is None)
+        if answer["list_complete"]:
+            break
+        query = f"?limit=7&cursor={answer['next_cursor']}"
+    assert len(seen) == len({item["id"] for item in seen}) == 50
+    assert [item["last_used_at"] for item in seen] == sorted(
+        (item["last_used_at"] for item in seen), reverse=True
+    )
+    assert len((await person.get("/v1/sessions")).json()["items"]) == 50
+    for bad, code in (("limit=0", "bad_request"), ("cursor=x", "invalid_cursor")):
+        assert_problem(await person.get(f"/v1/sessions?{bad}"), 400, code)
+
+
 async def test_a_token_of_another_audience_lives_no_longer(host: RunningHost) -> None:
     """Only a refresh prolongs; and a token for one surface opens no other."""
     person = await sign_up(host)

@@ -1,9 +1,11 @@
 """Sign-in: the right password and nothing else, in the same words and after the same work."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from tests.core.test_rate_limits import freeze
 from tests.support.accounts import (
     OTHER_PASSWORD,
     PASSWORD,
@@ -13,9 +15,10 @@ from tests.support.accounts import (
     sign_up,
 )
 from tests.support.problems import assert_problem
-from tests.support.running_host import RunningHost
+from tests.support.running_host import RunningHost, running_host
 from worker.accounts import store
 from worker.crypto import CHAINED_ITERATIONS, ChainedHash
+from worker.limits import SIGN_IN_PAIR
 
 
 async def _secret(host: RunningHost, name: str = "alice") -> str:
@@ -175,14 +178,15 @@ async def test_a_password_changes_only_for_good_reasons(host: RunningHost) -> No
     for body, field in (
         ({"current_password": "wrong", "new_password": OTHER_PASSWORD}, "current_password"),
         ({"current_password": "\0", "new_password": OTHER_PASSWORD}, "current_password"),
-        ({"new_password": "password1234"}, "new_password"),
-        ({"new_password": "alice_alice_1"}, "new_password"),
+        ({"current_password": PASSWORD, "new_password": "password1234"}, "new_password"),
+        ({"current_password": PASSWORD, "new_password": "alice_alice_1"}, "new_password"),
     ):
         answer = await person.ask("PUT", "/v1/users/me/password", json=body)
         problem = assert_problem(answer, 422, "unprocessable", members=["errors"])
         assert [error["field"] for error in problem["errors"]] == [field]
-    answer = await person.ask("PUT", "/v1/users/me/password", json={"new_password": 5})
-    assert_problem(answer, 400, "bad_request", members=["errors"])
+    for more in ({"new_password": 5}, {"new_password": OTHER_PASSWORD, "current_password": None}):
+        answer = await person.ask("PUT", "/v1/users/me/password", json=more)
+        assert_problem(answer, 400, "bad_request", members=["errors"])
     machine = await host.ask("PUT", "/v1/users/me/password", headers=host.bearer(), json={})
     assert_problem(machine, 403, "forbidden")
     later(host, 601)
@@ -191,20 +195,47 @@ async def test_a_password_changes_only_for_good_reasons(host: RunningHost) -> No
     await sign_in(host)
 
 
+async def test_who_found_a_session_open_does_not_take_the_account(host: RunningHost) -> None:
+    """A sign-in of the last minutes is not enough: the present password is asked for."""
+    person = await sign_up(host)
+    answer = await person.ask("PUT", "/v1/users/me/password", json={"new_password": OTHER_PASSWORD})
+    problem = assert_problem(answer, 400, "bad_request", members=["errors"])
+    assert [error["field"] for error in problem["errors"]] == ["current_password"]
+    await sign_in(host)
+
+
+async def test_the_present_password_is_not_guessed_by_who_has_a_session(tmp_path: Path) -> None:
+    """Wrong ones count as failed sign-ins of that name from there."""
+    async with running_host(tmp_path, RATE_LIMITS="on") as host:
+        person = await sign_up(host)
+        clock = freeze(host)
+        body = {"current_password": "wrong", "new_password": OTHER_PASSWORD}
+        statuses = []
+        for _ in range(SIGN_IN_PAIR.free + 2):
+            answer = await person.ask("PUT", "/v1/users/me/password", json=body)
+            statuses.append(answer.status)
+        assert statuses == [422] * SIGN_IN_PAIR.free + [429] * 2
+        clock.now += 1
+        body["current_password"] = PASSWORD
+        assert (await person.ask("PUT", "/v1/users/me/password", json=body)).status == 204
+
+
 async def test_a_sign_in_that_was_judged_by_the_old_password_opens_nothing(
     host: RunningHost,
 ) -> None:
     """The password is changed while a sign-in with the old one is being hashed."""
     person = await sign_up(host)
     for _ in range(2):
-        change = person.ask("PUT", "/v1/users/me/password", json={"new_password": OTHER_PASSWORD})
+        body = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+        change = person.ask("PUT", "/v1/users/me/password", json=body)
         late = post(host, "/v1/sessions", username="alice", password=PASSWORD)
         changed, answered = await asyncio.gather(change, late)
         assert changed.status == 204
         if answered.status == 200:
             token = {"Authorization": f"Bearer {answered.json()['token']}"}
             assert (await host.get("/v1/sessions", headers=token)).status == 401
-        back = await person.ask("PUT", "/v1/users/me/password", json={"new_password": PASSWORD})
+        body = {"current_password": OTHER_PASSWORD, "new_password": PASSWORD}
+        back = await person.ask("PUT", "/v1/users/me/password", json=body)
         assert back.status == 204
 
 

@@ -12,6 +12,7 @@ from tests.support.mails import ways_of
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost, running_host
 from worker.accounts import store
+from worker.accounts.model import Way
 from worker.possession import user_hash
 
 _LINK, _OPEN = "/v1/identities/key", "/v1/sessions/key"
@@ -198,6 +199,52 @@ async def test_a_signature_of_another_kind_of_key_opens_nothing(host: RunningHos
                 assert (await host.ask("POST", _OPEN, json=body)).status == 401
                 return
     raise AssertionError("no signature was found")
+
+
+# RFC 8032: the points of small order, and forms in which y is written as y + p.
+_SMALL = (
+    *("0100000000000000000000000000000000000000000000000000000000000000",),
+    *("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",),
+    *("0000000000000000000000000000000000000000000000000000000000000000",),
+    *("0000000000000000000000000000000000000000000000000000000000000080",),
+    *("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",),
+    *("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",),
+    *("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",),
+    *("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",),
+    *("f3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",),
+    # On no curve at all.
+    *("0200000000000000000000000000000000000000000000000000000000000000",),
+)
+
+
+@pytest.mark.parametrize("key", _SMALL)
+async def test_a_key_under_which_everybody_can_sign_is_not_linked(
+    host: RunningHost, key: str
+) -> None:
+    """Small order, another spelling, no point: refused by name, whatever the signature says."""
+    person, pair = await sign_up(host), KeyPair("Ed25519")
+    public = bytes.fromhex(key)
+    signature = b64(b"\x01" + bytes(63))
+    answer = await link(person, pair, sign_pkey=b64(public), signature=signature)
+    problem = assert_problem(answer, 400, "bad_request", members=["errors"])
+    assert [(one["field"], one["error_code"]) for one in problem["errors"]] == [
+        ("sign_pkey", "weak_key")
+    ]
+
+
+async def test_a_weak_key_that_was_linked_before_opens_nothing(host: RunningHost) -> None:
+    """A database of an older version may hold one."""
+    person, weak = await sign_up(host), bytes.fromhex(_SMALL[0])
+    way = Way("pq_key", [("", user_hash(weak))], b64(weak))
+    await store.add(host.env, person.grant["account_id"], way)
+    for _ in range(4):
+        challenge = await _challenge(host)
+        body = {
+            "user_hash": user_hash(weak),
+            "challenge_id": challenge["challenge_id"],
+            "signature": b64(b"\x01" + bytes(63)),
+        }
+        assert_problem(await host.ask("POST", _OPEN, json=body), 401, "unauthorized")
 
 
 async def test_guessing_slows_down(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from worker.possession import (
     SIGNATURE_BYTES,
     Algorithm,
     Proof,
+    is_sound,
     read_user_hash,
     user_hash,
 )
@@ -205,6 +206,8 @@ def read_entry(members: Members, audience: Audience, *, named: bool = True) -> E
 def read_proof(members: Members, *, needs_key: bool) -> Proof:
     """Return the proof in a body; what will not do becomes faults of *members* (see `done`)."""
     key = _bytes(members, "sign_pkey", KEY_BYTES, needed=needs_key)
+    if key and not is_sound(key):
+        members.fault("sign_pkey", "weak_key", "Under this key everybody could sign.")
     signature = _bytes(members, "signature", SIGNATURE_BYTES, needed=True)
     named = members.text("alg", needed=False)
     algorithm = SIGNATURE_BYTES.get(len(signature))

@@ -5,7 +5,7 @@ from typing import Any
 
 from d1_schema.contract import D1Statement
 from worker.accounts import passwords, store
-from worker.accounts.model import Credential, Entry, Fault, Role, fault
+from worker.accounts.model import Credential, Entry, Fault, HeldWay, Role, fault
 from worker.codec import uuid7
 from worker.crypto import UnknownHash
 from worker.env import Env
@@ -120,22 +120,28 @@ def folded(entry: Entry) -> str:
         return ""
 
 
-async def change_password(env: Env, caller: Caller, current: str | None, typed: str) -> None:
-    """
-    Give the caller's account another password and end its other sessions.
-
-    *current* is the present one, judged when it is given. Raises `Unprocessable` naming the member,
-    `Conflict` when the account has no password, `Busy`.
-    """
+async def password_of(env: Env, caller: Caller) -> HeldWay:
+    """Return the caller's username and password; raises `Conflict` when the account has none."""
     ways = await store.ways(env, caller.subject)
     named = next((way for way in ways if way.kind == "password"), None)
     if named is None or not named.secret:
         raise Conflict("This account has no username and password.")
-    if current is not None:
-        password = passwords.usable(current)
-        if not await _holds(env, named.secret, password or "") or password is None:
-            wrong = fault("current_password", "mismatch", "This is not the present password.")
-            raise Unprocessable("The password was not changed.", errors=[wrong])
+    return named
+
+
+async def judge(env: Env, named: HeldWay, typed: str) -> None:
+    """Raise `Unauthorized` unless *typed* is the present password of *named*, `Busy`."""
+    password = passwords.usable(typed)
+    if not await _holds(env, named.secret, password or "") or password is None:
+        raise Unauthorized("This is not the present password.", headers=CHALLENGE)
+
+
+async def change_password(env: Env, caller: Caller, named: HeldWay, typed: str) -> None:
+    """
+    Give the caller's account another password and end its other sessions.
+
+    Raises `Unprocessable` naming the member, `Busy`.
+    """
     password, faults = passwords.choose(typed, named.subject, "new_password")
     if faults:
         raise Unprocessable("The password was not changed.", errors=faults)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion11, WebSocketReader
 
 from worker.app import Worker
 from worker.entry.client_address import TrustedProxies
@@ -25,9 +25,10 @@ from worker.entry.console.guard import refusal as closed
 from worker.entry.host_connections import Line, Switchboard, file_limit
 from worker.entry.host_http import HostRequest, SafeHeaders, send, unasked
 from worker.entry.library_log import LibraryLog
+from worker.entry.masked_frames import MaskedFrames
 from worker.entry.own_names import OwnNames
 from worker.env import Env
-from worker.errors import BadRequest, HostNotAllowed, InternalError, Problem
+from worker.errors import BadRequest, ExpectationFailed, HostNotAllowed, InternalError, Problem
 from worker.web import Response, refusal
 from worker.wire.safe_headers import add_safe_headers
 
@@ -90,7 +91,7 @@ def _door(
         if not (production or names.has(raw.headers.getall("Host", ()))):
             return await send(raw, _foreign(env), safe)
         if "Expect" in raw.headers and not await _goes_on(raw):
-            return web.Response(status=417, headers=safe)
+            return await send(raw, _unexpected(env), safe)
         response = await worker.handle(request, env)
         # A WebSocket lives on in `send`, for days; what it was asked with need not.
         del request
@@ -105,6 +106,15 @@ def _foreign(env: Env) -> Response:
     env.log.event("warning", "foreign_host", status=HostNotAllowed.status, request_id=request_id)
     text = "In development a host answers to names of this machine, PUBLIC_URL and ALLOWED_HOSTS."
     answer = refusal(HostNotAllowed(text), request_id)
+    answer.headers["X-Request-Id"] = request_id
+    return answer
+
+
+def _unexpected(env: Env) -> Response:
+    """Refuse a request that expects what nobody here can do."""
+    request_id = env.request_id()
+    env.log.event("info", "expectation_failed", status=417, request_id=request_id)
+    answer = refusal(ExpectationFailed("The only Expect here is 100-continue."), request_id)
     answer.headers["X-Request-Id"] = request_id
     return answer
 
@@ -225,6 +235,15 @@ class _Connection(web.RequestHandler):
         """Take what came."""
         self.heard += len(data)
         super().data_received(data)
+
+    def set_parser(
+        self,
+        parser: WebSocketReader,
+        data_received_cb: Callable[[], None] | None = None,
+    ) -> None:
+        """Let *parser* read from now on what is a WebSocket; aiohttp takes unmasked frames too."""
+        masked = cast(WebSocketReader, MaskedFrames(parser))
+        super().set_parser(masked, data_received_cb)
 
     def handle_error(
         self,

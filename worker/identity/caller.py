@@ -218,7 +218,7 @@ async def _of_cookie(request: Request, who: Who, env: Env) -> tuple[Claims, Meth
         return None
     try:
         claims = await _held(token, who, env)
-        if request.headers.get("upgrade") is not None:
+        if who.query_token and request.headers.get("upgrade") is not None:
             # A page cannot add a header to a handshake; a browser always says where it comes from.
             cookies.check_origin(request, env, needed=True)
         elif request.method not in cookies.SAFE_METHODS:

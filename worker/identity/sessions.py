@@ -12,7 +12,7 @@ made from the spent token under a key, so only who shows the one is given the ot
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from worker.codec import b64url, open_cursor, seal_cursor, uuid7
 from worker.env import Env
 from worker.errors import RefreshReused, Unauthorized
 from worker.identity.tokens import CHALLENGE, Audience, issue
+from worker.limits import LIST_MAX
 
 # What a role may do beside looking after its own things.
 ROLE_SCOPES: dict[str, tuple[str, ...]] = {
@@ -31,6 +32,8 @@ ROLE_SCOPES: dict[str, tuple[str, ...]] = {
 _DAY_MS = 86_400_000
 _PURPOSE = "refresh"
 _SALT_BYTES = 16
+# Later than any moment.
+_NEVER_MS = 2**52
 
 _BEGIN = """
 INSERT INTO sessions (id, account_id, method, auth_time, device_id, label, generation, refresh_hash,
@@ -71,8 +74,9 @@ _ENDED = "SELECT id, account_id FROM sessions WHERE revoked_at > ? AND account_i
 _SPENT = "id = ?2 AND generation > ?3 AND expires_at > ?1"
 _LIST = """
 SELECT id, method, device_id, label, created_at, last_used_at, expires_at FROM sessions
-WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ?
-ORDER BY last_used_at DESC, id LIMIT 100
+WHERE account_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
+    AND (last_used_at < ?3 OR last_used_at = ?3 AND id > ?4)
+ORDER BY last_used_at DESC, id LIMIT ?5
 """
 _FORGET = """
 UPDATE sessions SET account_id = '', device_id = '', label = '', refresh_hash = ''
@@ -242,9 +246,30 @@ async def end_all_with(env: Env, statement: D1Statement, account_id: str, keep: 
     return done.meta.changes
 
 
+async def page(
+    env: Env, account_id: str, limit: int, after: Sequence[Any] | None
+) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """
+    Return sessions of an account that hold, the one used last first (times in ms).
+
+    They begin behind *after*; with them comes what stands for the last one, None at the end.
+    """
+    used, session_id = after or (_NEVER_MS, "")
+    values = (account_id, env.now_ms(), used, session_id, limit + 1)
+    rows = (await env.db.prepare(_LIST).bind(*values).all()).results
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], [last["last_used_at"], last["id"]]
+
+
 async def living(env: Env, account_id: str) -> list[dict[str, Any]]:
-    """Return the sessions of an account that hold, the one used last first (times in ms)."""
-    return (await env.db.prepare(_LIST).bind(account_id, env.now_ms()).all()).results
+    """Return all sessions of an account that hold, as `page` does."""
+    rows, after = await page(env, account_id, LIST_MAX, None)
+    while after is not None:
+        more, after = await page(env, account_id, LIST_MAX, after)
+        rows += more
+    return rows
 
 
 async def forget(env: Env, account_id: str) -> None:

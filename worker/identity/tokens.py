@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from worker.codec import unb64url
 from worker.errors import Unauthorized
 from worker.setting_kinds import Keyring
 
@@ -21,6 +22,8 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 # Machines' clocks differ; a token may come from one that is ahead.
 _CLOCK_SKEW_SECONDS = 60
+# The year 9999: later ones cannot be written as dates.
+_END_OF_TIME = 253_402_300_800
 # A JWT of ours has about 400 characters; nothing larger is worth parsing.
 _TOKEN_CHARS = 4096
 
@@ -81,7 +84,7 @@ def verify(token: str, keys: Keyring, now: float, kind: Kind = "at+jwt") -> Clai
     import jwt
 
     bad = invalid()
-    if len(token) > _TOKEN_CHARS:
+    if len(token) > _TOKEN_CHARS or not _is_spelt_well(token):
         raise bad
     try:
         header = jwt.get_unverified_header(token)
@@ -107,7 +110,8 @@ def verify(token: str, keys: Keyring, now: float, kind: Kind = "at+jwt") -> Clai
         raise bad from None
     latest_begin = now + _CLOCK_SKEW_SECONDS
     began = _moment(claims, "iat") <= latest_begin and _moment(claims, "nbf") <= latest_begin
-    if not (began and now < _moment(claims, "exp") and isinstance(claims["aud"], str)):
+    holds = now < _moment(claims, "exp") and _moment(claims, "auth_time") >= 0
+    if not (began and holds and isinstance(claims["aud"], str)):
         raise bad
     return _claims(claims)
 
@@ -131,7 +135,16 @@ def _claims(claims: dict[str, Any]) -> Claims:
 
 
 def _moment(claims: dict[str, Any], name: str) -> float:
-    """Return a time claim; one that is no number compares with nothing, so the token fails."""
+    """Return a time claim; one that is no moment compares with nothing, so the token fails."""
     value = claims.get(name, 0)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number else math.nan
+    # Infinity and integers of any length are numbers in JSON as Python reads it.
+    return value if is_number and 0 <= value < _END_OF_TIME else math.nan
+
+
+def _is_spelt_well(token: str) -> bool:
+    """Whether its parts are base64url as RFC 7515 writes it: one token has one spelling."""
+    try:
+        return len([unb64url(part) for part in token.split(".")]) == 3
+    except ValueError:
+        return False

@@ -7,24 +7,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.codec import open_cursor, seal_cursor
 from worker.env import Env
 from worker.errors import (
     BadRequest,
-    InvalidCursor,
     NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
 )
 from worker.idempotency import digest_of, key_of, owner_of, recall
 from worker.identity.caller import Caller
-from worker.limits import LIST_DEFAULT, LIST_MAX
 from worker.profiles.key_claim import replay
 from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade
 from worker.profiles.report import Plan
 from worker.profiles.store import ProfileStore, open_store, read_report
 from worker.quotas import require_room
 from worker.web import JSON, Request, Response
+from worker.wire import paging
 
 READ = "profiles:read"
 NDJSON = "application/x-ndjson"
@@ -61,19 +59,15 @@ async def get_item(request: Request, caller: Caller, env: Env) -> Response:
 
 async def list_profiles(request: Request, caller: Caller, env: Env) -> Response:
     """Answer a page of ids in order: {items: [{id}], list_complete, next_cursor}."""
-    limit = _limit(request.query.get("limit"))
-    position = _position(env, request.query.get("cursor"))
-    ids, following = await open_store(env).page(limit, position)
-    cursor = None
-    if following is not None:
-        key = env.settings.cursor_key.reveal()
-        cursor = seal_cursor(key, _cursor_purpose(env), following)
-    body = {
-        "items": [{"id": profile_id} for profile_id in ids],
-        "list_complete": following is None,
-        "next_cursor": cursor,
-    }
-    return Response.json(body, headers=_NO_STORE)
+    limit = paging.page_size(request)
+    # A cursor of one store means nothing in the other.
+    purpose = f"profiles:{env.settings.profile_store}"
+    start = paging.position(request, env, purpose)
+    ids, following = await open_store(env).page(limit, None if start is None else str(start))
+    items = [{"id": profile_id} for profile_id in ids]
+    return Response.json(
+        {"items": items, **paging.rest(env, purpose, following)}, headers=_NO_STORE
+    )
 
 
 async def count_profiles(request: Request, caller: Caller, env: Env) -> Response:
@@ -196,26 +190,3 @@ def _note(text: str | None, name: str) -> str | None:
     if text is not None and not _NOTE.fullmatch(text):
         raise BadRequest(f"{name} may have at most 200 printable ASCII characters.")
     return text
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return LIST_DEFAULT
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= LIST_MAX):
-        raise BadRequest(f"limit must be a whole number from 1 to {LIST_MAX}.")
-    return int(text)
-
-
-def _cursor_purpose(env: Env) -> str:
-    # A cursor of one store means nothing in the other.
-    return f"profiles:{env.settings.profile_store}"
-
-
-def _position(env: Env, cursor: str | None) -> str | None:
-    if not cursor:
-        return None
-    try:
-        position = open_cursor(env.settings.cursor_key.reveal(), _cursor_purpose(env), cursor)
-    except ValueError:
-        raise InvalidCursor("Start the list again without a cursor.") from None
-    return str(position)

@@ -5,8 +5,9 @@ from typing import Any
 
 from worker.accounts import sign_in
 from worker.accounts.doors.answers import NO_STORE, granted
-from worker.accounts.model import SIGN_IN_BYTES, Members, read_entry
+from worker.accounts.model import SIGN_IN_BYTES, Members, fault, read_entry
 from worker.env import Env
+from worker.errors import Unauthorized, Unprocessable
 from worker.identity import cookies
 from worker.identity.caller import Caller
 from worker.identity.sign_in_guard import guarded, trust
@@ -68,6 +69,15 @@ async def change_password(request: Request, caller: Caller, env: Env) -> Respons
     current = members.text("current_password", needed=False)
     typed = members.text("new_password")
     members.done()
-    given = current if "current_password" in members.body else None
-    await sign_in.change_password(env, caller, given, typed)
+    named = await sign_in.password_of(env, caller)
+    if not current:
+        members.fault("current_password", "required", "current_password is missing.")
+        members.done()
+    try:
+        async with guarded(env, request.remote, named.subject):
+            await sign_in.judge(env, named, current)
+    except Unauthorized:
+        wrong = fault("current_password", "mismatch", "This is not the present password.")
+        raise Unprocessable("The password was not changed.", errors=[wrong]) from None
+    await sign_in.change_password(env, caller, named, typed)
     return Response(None, 204, dict(NO_STORE))

@@ -16,9 +16,11 @@ from worker.identity.sessions import ROLE_SCOPES
 from worker.identity.tokens import CHALLENGE, issue
 from worker.limiter.stored import purge_counters
 from worker.web import Request, Response
+from worker.wire import paging
 
 # A ticket for a WebSocket: long enough to open it, and it holds once (facts/seeds.md §3.3).
 TICKET_SECONDS = 30
+_LIST = "sessions"
 
 
 async def refresh(request: Request, caller: Caller, env: Env) -> Response:
@@ -107,10 +109,11 @@ async def ticket(request: Request, caller: Caller, env: Env) -> Response:
 
 
 async def list_sessions(request: Request, caller: Caller, env: Env) -> Response:
-    """Answer the caller's sessions, the one used last first."""
-    rows = await sessions.living(env, caller.subject)
+    """Answer a page of the caller's sessions, the one used last first."""
+    start = paging.position(request, env, _LIST)
+    rows, following = await sessions.page(env, caller.subject, paging.page_size(request), start)
     items = [_shown(row, caller.session_id) for row in rows]
-    return Response.json({"items": items}, headers=NO_STORE)
+    return Response.json({"items": items, **paging.rest(env, _LIST, following)}, headers=NO_STORE)
 
 
 def _shown(row: dict[str, Any], current: str) -> dict[str, Any]:
