@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from d1_schema.contract import D1Error
 from tests.support.raw import connect, head
-from tests.support.relay import HANDSHAKE, JSON, Peer, User, text64, user
+from tests.support.relay import HANDSHAKE, JSON, Peer, User, refused, text64, user
 from tests.support.running_host import RunningHost, running_host
 from tests.support.waiting import PATIENCE
 from worker.relay import relay_pb2 as pb
@@ -75,6 +76,24 @@ async def test_a_handshake_that_is_refused_late_leaves_no_socket(
             answer = await host.get(f"/ws?token={bob.token}", headers={**HANDSHAKE, **wrong})
             assert answer.status == 400
     assert (await living.ask(ping=pb.Ping())).HasField("pong")
+
+
+async def test_a_handshake_that_fails_in_the_inbox_leaves_no_socket(
+    host: RunningHost, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for a moment: the caller hears so, and nobody is evicted."""
+
+    async def away(*_: object) -> bool:
+        raise D1Error("away")
+
+    living = await bob.socket()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(host.env.access), "is_revoked", away)
+        for _ in range(40):
+            assert (await refused(host, f"?token={bob.token}")).status >= 500
+    others = [await bob.socket() for _ in range(31)]
+    assert (await living.ask(ping=pb.Ping())).HasField("pong")
+    assert (await others[0].ask(ping=pb.Ping())).HasField("pong")
 
 
 def send_of(size: int, protocol: str) -> str | bytes:

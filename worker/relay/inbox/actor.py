@@ -21,6 +21,7 @@ from worker.relay.inbox.listeners import (
     SESSION_ENDED,
     TOKEN_EXPIRED,
     TOO_LARGE,
+    UNAVAILABLE,
     WRONG_TYPE,
     Listener,
     Listeners,
@@ -85,6 +86,8 @@ class Inbox(DurableObject):
         """Accept a socket for the principal that the door has put into the query."""
         now_ms = self.env.now_ms()
         said = request.query
+        # Before it is accepted: what fails here must not leave a socket that nobody is at.
+        has_ended = await self.env.access.is_revoked(said["sid"], self.env.db, now_ms / 1000)
         client, server = self.env.tools.socket_pair()
         until_ms = int(said["until_ms"])
         self.ctx.accept_web_socket(server)
@@ -103,10 +106,10 @@ class Inbox(DurableObject):
         listener = Listener(server, kept)
         listener.keep()
         self._listeners.add(listener)
-        if not kept["timer"]:
-            await self._ring_by(until_ms)
-        if await self.env.access.is_revoked(said["sid"], self.env.db, now_ms / 1000):
+        if has_ended:
             self._listeners.end(listener, SESSION_ENDED, "The session has ended.")
+        elif not kept["timer"]:
+            await self._ring_or_end(listener, until_ms)
         return Response.websocket(
             client, protocol=said["protocol"], max_message_bytes=self._frame_bytes
         )
@@ -272,6 +275,14 @@ class Inbox(DurableObject):
             self._alarm_ms = when_ms
             await self.ctx.storage.set_alarm(when_ms)
 
+    async def _ring_or_end(self, listener: Listener, when_ms: int) -> None:
+        """See to it that somebody ends *listener* in time."""
+        try:
+            await self._ring_by(when_ms)
+        except BaseException:
+            self._listeners.end(listener, UNAVAILABLE, "It did not work; try again.")
+            raise
+
     async def alarm(self, info: AlarmInfo) -> None:
         """Remove what is too old; when nothing is left, leave nothing."""
         now_ms = self.env.now_ms()
@@ -328,7 +339,8 @@ class Inbox(DurableObject):
         return dropped
 
     async def sessions_ended(self, session_ids: list[str]) -> None:
-        """End the sockets of these sessions at once."""
+        """End the sockets of these sessions at once, and refuse new ones."""
+        self.env.access.ended(session_ids, self.env.tools.now())
         for listener in self._listeners:
             if listener.kept["sid"] in session_ids:
                 self._listeners.end(listener, SESSION_ENDED, "The session has ended.")

@@ -32,6 +32,7 @@ OPEN: Final = 1
 # Close codes; docs/relay.md tells clients what to do about each.
 WRONG_TYPE: Final = 1003
 TOO_LARGE: Final = 1009
+UNAVAILABLE: Final = 1011
 TOKEN_EXPIRED: Final = 4401
 SESSION_ENDED: Final = 4403
 ACCOUNT_GONE: Final = 4404
