@@ -22,6 +22,7 @@ from d1_schema.sqlite.lane import open_lane
 from kv.bulk import HEAVY_BYTES, PUT_MANY, REPLACING, packed, parts
 from kv.checks import KVError, decode_cursor, encode_cursor
 from kv.contract import KVKey, KVNamespace, KVPage, KVRow, KVStored
+from kv.read_cache import ReadCache
 
 LARGE_VALUE: Final = 256 * 1024
 """Bytes from which a value is read and written in a lane."""
@@ -48,8 +49,8 @@ _GONE = "expires_at <= ?"
 _LIVES = f"({_GONE}) IS NOT TRUE"
 
 _GET = (
-    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata "  # noqa: S608
-    f"FROM entries WHERE key = ? AND {_LIVES}"
+    f"SELECT CASE WHEN length(value) <= {LARGE_VALUE} THEN value END, metadata, "  # noqa: S608
+    f"expires_at FROM entries WHERE key = ? AND {_LIVES}"
 )
 _GET_LARGE = f"SELECT value, metadata FROM entries WHERE key = ? AND {_LIVES}"  # noqa: S608
 _PUT = "INSERT INTO entries (key, value, expires_at, metadata) VALUES (?, ?, ?, ?)" + REPLACING  # noqa: S608
@@ -74,18 +75,20 @@ class EmbeddedNamespace(KVNamespace):
         opener = partial(open_lane, prepare=_prepare, is_limited=False)
         self._file = SqliteFile(path, inline, opener, _as_kv_error)
         self._swept_at = 0.0
+        self._cache = ReadCache(self._file)
 
     async def _read(self, key: str, cache_ttl: int | None) -> KVStored | None:
-        values = (key.encode(), self._clock())
-        row = await self._file.read(None, _fetch_one, _GET, values)
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept
+        now = self._clock()
+        row = await self._file.read(None, self._fetch, key, now)
         if row is not None and row[0] is None:
-            row = await self._file.read_slowly(None, _fetch_one, _GET_LARGE, values)
+            row = await self._file.read_slowly(None, _fetch_one, _GET_LARGE, (key.encode(), now))
         return None if row is None else KVStored(*row)
 
     async def _read_many(self, keys: Sequence[str]) -> dict[str, KVStored]:
-        now = self._clock()
-        each = [(key.encode(), now) for key in keys]
-        rows = await self._file.read("get many", _fetch_each, _GET, each)
+        rows = await self._file.read("get many", self._fetch_each, keys, self._clock())
         found: dict[str, KVStored] = {}
         for key, row in zip(keys, rows, strict=True):
             if row is None:
@@ -94,6 +97,23 @@ class EmbeddedNamespace(KVNamespace):
             if stored is not None:
                 found[key] = stored
         return found
+
+    def _fetch(self, handle: Handle, key: str, now: float) -> Any:
+        """Read (value, metadata); a large value is None, and has to be read in a lane."""
+        row = _fetch_one(handle, _GET, (key.encode(), now))
+        if row is None:
+            return None
+        value, metadata, expires_at = row
+        # What a lane has read may be older than what the loop knows of.
+        if value is not None and expires_at is None and handle is self._file.inline:
+            self._cache.keep(key, KVStored(value, metadata))
+        return value, metadata
+
+    def _fetch_each(self, handle: Handle, keys: Sequence[str], now: float) -> list[Any]:
+        handle.begin_read()
+        rows = [self._fetch(handle, key, now) for key in keys]
+        handle.commit()
+        return rows
 
     async def _write(self, row: KVRow) -> None:
         self._sweep_if_due()
@@ -165,13 +185,6 @@ def _fetch_one(handle: Handle, sql: str, values: tuple[Any, ...]) -> Any:
     # All of it, though the key is unique: SQLite ends a statement when asked for the next row.
     rows = handle.cursor.execute(sql, values).fetchall()
     return rows[0] if rows else None
-
-
-def _fetch_each(handle: Handle, sql: str, each: list[tuple[Any, ...]]) -> list[Any]:
-    handle.begin_read()
-    rows = [_fetch_one(handle, sql, values) for values in each]
-    handle.commit()
-    return rows
 
 
 def _fetch_all(handle: Handle, sql: str, values: tuple[Any, ...]) -> list[Any]:

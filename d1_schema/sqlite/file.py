@@ -55,6 +55,37 @@ class SqliteFile:
         self._readers: list[Lane] = []
         self._reader_slots = asyncio.Semaphore(READER_LANES)
         self._is_closed = False
+        self._has_looked = False
+
+    def look(self) -> int | None:
+        """
+        Return what names the newest commit, of whoever; None where SQLite cannot say at once.
+
+        One look serves a turn of the event loop. A request that arrives after a commit of another
+        process is read from its socket after it too, and runs in a later turn: `call_soon` keeps
+        the order.
+        """
+        if self._is_closed:
+            return None
+        if not self._has_looked:
+            self.inline.deadline = math.inf
+            try:
+                # Any reading statement brings the connection up to date; this one reads nothing.
+                self.inline.own("PRAGMA data_version")
+            except Error:
+                self.inline.reset()
+                return None
+            self._has_looked = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return self.version()
+
+    def _end_turn(self) -> None:
+        self._has_looked = False
+
+    def version(self) -> int:
+        """Return what names the newest commit that the inline connection has seen or made."""
+        # Unlike the pragma's, this number changes with its own commits too.
+        return self.inline.connection.data_version()
 
     def _explain(self, error: Error, handle: Handle, is_write: bool) -> Exception:
         """Say *error* in the words of the binding; a damaged file is named."""

@@ -10,6 +10,8 @@ import pytest
 from d1_schema.sqlite.engine import connect
 from kv.contract import KVNamespace
 from kv.embedded import open_namespace
+from kv.read_cache import CACHE_BYTES, LARGEST_VALUE, ReadCache
+from kv.values import KVStored
 
 
 @pytest.fixture
@@ -23,14 +25,17 @@ async def kv(tmp_path: Path) -> AsyncIterator[KVNamespace]:
 async def test_a_write_of_another_process_is_seen_by_the_next_read(
     kv: KVNamespace, tmp_path: Path
 ) -> None:
-    """What another connection commits is there at once."""
+    """What another connection commits meanwhile is there at once."""
     await kv.put("a", "old")
     assert await kv.get("a") == "old"
     assert await kv.get("a") == "old"
 
-    other = connect(tmp_path / "kv.sqlite")
-    other.execute("UPDATE entries SET value = ? WHERE key = ?", (b"new", b"a"))
-    other.close()
+    def commit() -> None:
+        other = connect(tmp_path / "kv.sqlite")
+        other.execute("UPDATE entries SET value = ? WHERE key = ?", (b"new", b"a"))
+        other.close()
+
+    await asyncio.to_thread(commit)
 
     assert await kv.get("a") == "new"
 
@@ -57,6 +62,61 @@ async def test_an_entry_with_an_end_is_gone_at_it(tmp_path: Path) -> None:
 
     assert await kv.get("a") is None
     await kv.close()
+
+
+async def test_many_at_once_are_kept_and_replaced_too(kv: KVNamespace) -> None:
+    """What `get_many` has read is answered by `get`, and no longer than it lives."""
+    await kv.put("a", "1")
+    await kv.put("b", "1", metadata={"m": 1})
+    assert await kv.get_many(["a", "b", "c"]) == {"a": "1", "b": "1", "c": None}
+    await kv.put("b", "2")
+    assert await kv.get("a") == "1"
+    replaced = await kv.get_with_metadata("b")
+    assert (replaced.value, replaced.metadata) == ("2", None)
+
+
+async def test_what_is_written_while_a_large_value_is_read_is_not_hidden(kv: KVNamespace) -> None:
+    """A read in a lane that was overtaken by a write leaves nothing behind."""
+    large = "x" * 400_000
+    await kv.put("a", large)
+    reading = asyncio.create_task(kv.get("a"))
+    await asyncio.sleep(0)
+    await kv.put("a", "new")
+    assert await reading in (large, "new")
+    assert await kv.get("a") == "new"
+
+
+class _File:
+    """Stands for a file whose newest commit is *version*."""
+
+    version_now = 1
+
+    def look(self) -> int:
+        """See `SqliteFile.look`."""
+        return self.version_now
+
+    version = look
+
+
+def test_the_memory_of_what_was_read_is_bounded_and_ends_with_a_commit() -> None:
+    """The oldest leave first; larger values are not kept at all; a commit empties it."""
+    file = _File()
+    cache = ReadCache(file)
+    value = KVStored(b"x" * LARGEST_VALUE, None)
+    room = CACHE_BYTES // LARGEST_VALUE
+    for number in range(room + 5):
+        cache.keep(f"k{number}", value)
+    cache.keep("larger", KVStored(value.value + b"x", None))
+
+    kept = [number for number in range(room + 5) if cache.get(f"k{number}")]
+    assert kept == list(range(5, room + 5))
+    assert cache.get("larger") is None
+
+    file.version_now = 2
+    assert cache.get("k6") is None
+    cache.keep("k6", value)
+    assert cache.get("k6") == value
+    assert cache.get("k7") is None
 
 
 async def test_metadata_is_read_each_time(kv: KVNamespace) -> None:

@@ -8,6 +8,7 @@ than others, therefore answers to its own names alone.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -36,12 +37,15 @@ class OwnNames:
         self._names = {name.lower().strip("[]") for name in (bound, *named, *given)}
         # Rebinding needs a name: who asks by an address meant that address.
         self._takes_addresses = not is_loopback(bound)
+        # Clients use few; reading one costs ten times as much as remembering it.
+        self._known = lru_cache(maxsize=64)(self._is_own)
 
     def has(self, hosts: Sequence[str]) -> bool:
         """Whether the Host fields *hosts* name this host; browsers always send one."""
-        if not hosts:
-            return True
-        name = name_of(hosts).strip("[]")
+        return not hosts or (len(hosts) == 1 and self._known(hosts[0]))
+
+    def _is_own(self, host: str) -> bool:
+        name = name_of((host,)).strip("[]")
         if name in self._names or name == "localhost" or name.endswith(".localhost"):
             return bool(name)
         address = _address(name)
