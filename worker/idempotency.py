@@ -21,6 +21,8 @@ from worker.web import Request, Response
 IDEMPOTENCY_KEY_CHARS = 255
 
 REPLAY_MARK = "Idempotent-Replayed"
+# How long the box keeps the report of a run: longer than a cache of KV knows of none.
+REPORT_MS = 3_600_000
 # Of the copies in IDEMPOTENCY_KV.
 PREFIX = "answer:"
 
@@ -28,18 +30,39 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, until_ms INTEGER NOT NULL,
     key TEXT UNIQUE, key_until_ms INTEGER, answer TEXT)
 """
+# Runs that have ended hand over their small reports, so that nothing of their own has to stay.
+_REPORTS = """
+CREATE TABLE IF NOT EXISTS reports
+    (run TEXT PRIMARY KEY, until_ms INTEGER NOT NULL, report TEXT NOT NULL)
+"""
+_BY_DUE = "CREATE INDEX IF NOT EXISTS runs_by_due ON runs (ifnull(key_until_ms, until_ms))"
+_REPORTS_BY_DUE = "CREATE INDEX IF NOT EXISTS reports_by_due ON reports (until_ms)"
+_KEEP_REPORT = """
+INSERT OR REPLACE INTO reports SELECT run, ?, ? FROM runs WHERE run = ? RETURNING run
+"""
+_REPORT = "SELECT report FROM reports WHERE run = ?"
+_KNOWN = "SELECT 1 FROM runs WHERE run = ?"
 _HOLDER = "SELECT run, answer FROM runs WHERE key = ?"
 _LOSE = "UPDATE runs SET key = NULL, key_until_ms = NULL WHERE key = ?"
 _BEGIN = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, NULL)"
 _FINISH = """
 UPDATE runs SET answer = ?, key_until_ms = ? WHERE run = ? AND key = ? RETURNING run
 """
-_RELEASE = "UPDATE runs SET key = NULL, key_until_ms = NULL WHERE run = ? AND key = ?"
-_FORGET_KEYS = """
-UPDATE runs SET key = NULL, key_until_ms = NULL, answer = NULL WHERE key_until_ms <= ?
+_RELEASE = """
+UPDATE runs SET key = NULL, key_until_ms = NULL WHERE run = ? AND key = ? AND answer IS NULL
 """
-_FORGET_RUNS = "DELETE FROM runs WHERE until_ms <= ? AND key IS NULL"
-_DUE = "SELECT min(ifnull(key_until_ms, until_ms)) FROM runs"
+_FORGET_KEYS = """
+UPDATE runs SET key = NULL, key_until_ms = NULL, answer = NULL
+WHERE ifnull(key_until_ms, until_ms) <= ?1 AND key_until_ms <= ?1
+"""
+_FORGET_RUNS = """
+DELETE FROM runs WHERE ifnull(key_until_ms, until_ms) <= ?1 AND until_ms <= ?1 AND key IS NULL
+"""
+_FORGET_REPORTS = "DELETE FROM reports WHERE until_ms <= ?"
+_DUE = """
+SELECT min(due) FROM (SELECT min(ifnull(key_until_ms, until_ms)) AS due FROM runs
+    UNION ALL SELECT min(until_ms) FROM reports)
+"""
 _HELD = "SELECT run, key FROM runs WHERE run > ? ORDER BY run LIMIT 500"
 
 
@@ -118,9 +141,11 @@ class IdempotencyBox(DurableObject):
         Note *run*, of which something is kept for *days*, and let it take *key*, if it has one.
 
         *dead_run* is a holder that the caller knows to have died. Answers {"state": "claimed"},
-        {"state": "held", "run": id of the holder} or {"state": "done", "answer": as
-        `Answer.plain`}.
+        {"state": "held", "run": id of the holder}, {"state": "done", "answer": as
+        `Answer.plain`} or {"state": "taken"}: the run has ended before.
         """
+        if self._exec(_REPORT, run).to_array():
+            return {"state": "taken"}
         for holder, answer in self._exec(_HOLDER, key).raw():
             if answer is not None:
                 return {"state": "done", "answer": json.loads(answer)}
@@ -132,22 +157,44 @@ class IdempotencyBox(DurableObject):
         await self._ring()
         return {"state": "claimed"}
 
-    async def finish(self, run: str, key: str, answer: dict[str, Any]) -> bool:
-        """Keep the answer of *run*; False when another run holds the key by now."""
-        kept = self._exec(_FINISH, json.dumps(answer), self._key_until(), run, key)
-        is_kept = bool(kept.to_array())
-        await self._ring()
-        return is_kept
+    async def conclude(
+        self, run: str, key: str | None, answer: dict[str, Any] | None, report: str | None
+    ) -> dict[str, bool]:
+        """
+        Note that *run* has ended; may be repeated. Answers what was kept: {"answer", "report"}.
 
-    async def release(self, run: str, key: str) -> None:
-        """Give the key back after a run that may be tried again (cut connection, storage fault)."""
-        self._exec(_RELEASE, run, key)
+        Its *key* gets the *answer*, unless another run holds it by now; without one it is given
+        back: the run may be tried again (cut connection, storage fault).
+        """
+        kept = {"answer": False, "report": False}
+        if key is not None and answer is None:
+            self._exec(_RELEASE, run, key)
+        elif key is not None:
+            found = self._exec(_FINISH, json.dumps(answer), self._key_until(), run, key)
+            kept["answer"] = bool(found.to_array())
+        if report is not None:
+            until_ms = self.env.now_ms() + REPORT_MS
+            kept["report"] = bool(self._exec(_KEEP_REPORT, until_ms, report, run).to_array())
+        await self._ring()
+        return kept
+
+    async def report_of(self, run: str) -> dict[str, Any] | None:
+        """Return the report that *run* has left here, if it ended lately."""
+        for (report,) in self._exec(_REPORT, run).raw():
+            found: dict[str, Any] = json.loads(report)
+            return found
+        return None
+
+    async def knows(self, run: str) -> bool:
+        """Whether *run* is the principal's."""
+        return bool(self._exec(_KNOWN, run).to_array())
 
     async def alarm(self, info: AlarmInfo) -> None:
         """Forget keys and runs whose time is over."""
         now_ms = self.env.now_ms()
         self._exec(_FORGET_KEYS, now_ms)
         self._exec(_FORGET_RUNS, now_ms)
+        self._exec(_FORGET_REPORTS, now_ms)
         await self._ring()
 
     async def held(self, after: str = "") -> list[dict[str, Any]]:
@@ -159,7 +206,8 @@ class IdempotencyBox(DurableObject):
         await self.ctx.storage.delete_all()
 
     def _exec(self, sql: str, *values: Any) -> SqlCursor:
-        self.ctx.storage.sql.exec(_TABLE)
+        for table in (_TABLE, _REPORTS, _BY_DUE, _REPORTS_BY_DUE):
+            self.ctx.storage.sql.exec(table)
         return self.ctx.storage.sql.exec(sql, *values)
 
     def _key_until(self) -> int:

@@ -23,7 +23,8 @@ ANY_PERSON = Who(person=True, audience="any")
 # Who has nothing to end gets the same answer, so it is open; what it ends it asks proof for.
 SIGN_OUT = Who(audience="any")
 IMPORT = Who("profiles:import")
-WATCH_IMPORT = Who("profiles:import", query_token=True)
+SEE_IMPORT = Who("profiles:import", or_scope="profiles:audit")
+WATCH_IMPORT = Who("profiles:import", or_scope="profiles:audit", query_token=True)
 EXPORT = Who("profiles:export")
 BACKUP = Who(person=True, audience="backup")
 RELAY = Who(person=True, audience="relay")
@@ -42,8 +43,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/docs/{file}", api_page.get_page_file, ANYONE),
     # Profiles
     Route("POST", "/api/profiles/import", profiles.import_profiles, IMPORT, stores=True),
-    Route("GET", "/api/profiles/import/report", profiles.get_report, IMPORT),
-    Route("GET", "/api/profiles/get-report", profiles.get_report, IMPORT),
+    Route("GET", "/api/profiles/import/report", profiles.get_report, SEE_IMPORT),
+    Route("GET", "/api/profiles/get-report", profiles.get_report, SEE_IMPORT),
+    Route("POST", "/api/profiles/import/abandon", profiles.abandon_import, IMPORT),
     Route("GET", "/api/profiles/import/progress", profiles.watch_import, WATCH_IMPORT),
     Route("GET", "/api/profiles/item", profiles.get_item, ANYONE),
     Route("GET", "/api/profiles", profiles.list_profiles, ANYONE),

@@ -27,7 +27,13 @@ def _report(options: Namespace) -> int:
     report = asyncio.run(_fetch(options))
     if options.json:
         show_json(report)
-        return OK
+    else:
+        show_report(report)
+    return OK
+
+
+def show_report(report: dict[str, Any]) -> None:
+    """Print *report* for a person."""
     failure = f" ({report['failure']})" if report.get("failure") else ""
     print(f"{report['import_id']}: {report['state']}{failure}, {report['mode']} mode")
     print(f"started {report['started_at']}, last change {report['updated_at']}")
@@ -35,16 +41,21 @@ def _report(options: Namespace) -> int:
         f"{report['lines_total']:,} lines: {report['profiles_stored']:,} profiles stored, "
         f"{report['lines_invalid']:,} lines refused"
     )
+    if waits := report.get("waits"):
+        following = f"; the next is at {waits['next_try_at']}" if "next_try_at" in waits else ""
+        print(f"the store is awaited: {waits['tries']} tries in vain{following}")
     if report["errors"]:
         print("\n" + table(error_rows(report["errors"]), ("line", "path", "message")))
     if report["errors_truncated"]:
         print(f"… of {report['errors_total']:,} errors; the rest was not kept.")
-    return OK
+    if doubles := report.get("duplicates"):
+        rows = [(str(one["line_no"]), str(one["replaced_by"])) for one in doubles]
+        print("\n" + table(rows, ("line", "replaced by")))
 
 
 async def _fetch(options: Namespace) -> Any:
     async with (
-        Target(options, "profiles:import").session() as session,
+        Target(options, "profiles:import profiles:audit").session() as session,
         session.get("api/profiles/import/report", params={"id": options.id}) as response,
     ):
         if response.status == 404:

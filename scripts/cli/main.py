@@ -33,6 +33,7 @@ _VERBS = {
     "sample": ("sample", "write demo profiles"),
     "import": ("profiles_import", "import profiles into a running server"),
     "report": ("import_report", "print the report of an import"),
+    "abandon": ("import_abandon", "give up an import that is stuck"),
     "export": ("profiles_export", "export every profile as NDJSON"),
     "profiles": ("profiles_read", "read, list, count and move profiles"),
     "mail": ("outbox", "show the mail that a host in development wrote"),

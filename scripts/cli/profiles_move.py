@@ -14,7 +14,7 @@ from scripts.cli.progress import Progress
 from scripts.cli.verbs import Verbs
 
 if TYPE_CHECKING:
-    from worker.profiles.store import ProfileStore, Row
+    from worker.profiles.store.profiles import ProfileStore, Row
 
 _BATCH = 500
 _STORES = ("kv", "d1")
@@ -62,7 +62,7 @@ def _move(options: Namespace) -> int:
 
 async def _run(place: Place, source: str, target: str, delete: bool) -> None:
     from worker.entry.open_env import open_env
-    from worker.profiles.store import open_store
+    from worker.profiles.store.profiles import open_store
 
     opened = await open_env(place.config, place.state, place.variables, _to_stderr)
     try:

@@ -33,7 +33,7 @@ def add_server(parser: ArgumentParser) -> None:
 
 
 class Target:
-    """A server and what lets us in."""
+    """A server and what lets us in; *scope* is one or several, with blanks between."""
 
     def __init__(self, options: Namespace, scope: str) -> None:
         place = Place.of(options)
@@ -47,11 +47,12 @@ class Target:
         self._token = options.token or ""
         if scope and not self._token:
             if ours:
-                self._token = development_token(place, [scope])
+                self._token = development_token(place, scope.split())
             else:
+                first = scope.split()[0]
                 tell(
                     f"edgekeep: {self.url} is not known as the host of {place.state}, so no token "
-                    f"was made for it. If it needs one: --token (edgekeep token --scope {scope})."
+                    f"was made for it. If it needs one: --token (edgekeep token --scope {first})."
                 )
 
     @property

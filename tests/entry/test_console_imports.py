@@ -159,10 +159,10 @@ async def test_a_watcher_that_comes_at_the_last_moment_harms_nobody(
         # Not read: the room's end of it is closing while the room goes on.
         watchers.append(answer.web_socket)
 
-    async def with_a_late_watcher(env: Any, made: dict[str, Any]) -> None:
+    async def with_a_late_watcher(env: Any, made: dict[str, Any], owner: str) -> None:
         # From outside the room, as another visitor would.
         await asyncio.get_running_loop().create_task(watch(), context=contextvars.Context())
-        await keep_report(env, made)
+        await keep_report(env, made, owner)
 
     monkeypatch.setattr(import_room, "keep_report", with_a_late_watcher)
 
@@ -346,4 +346,4 @@ async def test_an_id_that_was_used_is_refused_with_a_sentence(host: RunningHost)
 
     assert answer.status == 409
     assert "import id is taken" in words(answer.body.decode())
-    assert (await host.report(ID))["profiles_stored"] == 1
+    assert (await host.report(ID, "console"))["profiles_stored"] == 1

@@ -16,7 +16,7 @@ LINT = Path(sys.executable).parent / "lint-imports"
 # One offence against each rule: the file that commits it, and the line.
 OFFENCES = {
     "bindings": ("kv/contract.py", "import worker.limits"),
-    "adapters": ("worker/profiles/store.py", "import kv.embedded"),
+    "adapters": ("worker/profiles/store/profiles.py", "import kv.embedded"),
     "actor-runtimes": ("worker/profiles/import_room.py", "import durable.local_socket"),
     "entries": ("worker/app.py", "import worker.entry.config"),
     "clients": ("clients/python/relay/sealing.py", "import worker.codec"),

@@ -23,6 +23,8 @@ def of_slices() -> list[Source]:
 def is_store(source: Source) -> bool:
     """Whether the file is a slice's store, or one file of it."""
     path = PurePosixPath(source.path)
+    if path.name == "__init__.py":
+        return False
     return "store" in (path.stem, path.parent.name)
 
 

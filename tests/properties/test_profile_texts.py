@@ -14,7 +14,7 @@ from tests.support.spellings import TRICKS, spellings
 from worker.entry.host_tools import HostTools
 from worker.profiles.import_run import Judge
 from worker.profiles.model import keeps_its_text, public_view, upgrade
-from worker.profiles.store import Row
+from worker.profiles.store.profiles import Row
 from worker.schema_check import PortableCheck
 
 _TOOLS = HostTools()

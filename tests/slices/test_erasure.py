@@ -216,7 +216,7 @@ async def test_an_import_under_way_is_broken_off(host: RunningHost) -> None:
     room = host.env.import_room.get_by_name(IMPORT)
     while not (told := await room.call("report")) or not told["lines_total"]:
         await asyncio.sleep(0.01)
-    async with host.watch(IMPORT) as socket:
+    async with host.watch(IMPORT, ada.id) as socket:
         await socket.receive()
         await data_holders.erase(host.env, ada.id)
         assert (await sending).status >= 400

@@ -9,7 +9,7 @@ from d1_schema.schemas import load_schema
 from tests.support.profiles import line, ndjson, profile
 from tests.support.running_host import RunningHost, running_host
 from worker.profiles.model import VERSIONS
-from worker.profiles.store import LONGEST_ID
+from worker.profiles.store.profiles import LONGEST_ID
 
 _LONGEST = "usr_" + "a" * (LONGEST_ID - 4)
 _QUERIES = ("", "?mode=atomic")

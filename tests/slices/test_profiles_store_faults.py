@@ -10,7 +10,7 @@ from tests.support.problems import assert_problem
 from tests.support.profiles import many
 from tests.support.running_host import RunningHost
 from tests.support.waiting import until
-from worker.profiles.store import KvProfileStore, Row
+from worker.profiles.store.profiles import KvProfileStore, Row
 
 IMPORT_ID = "imp_20260101000000_faults"
 
@@ -63,14 +63,13 @@ async def test_a_report_that_kv_refuses_is_still_there_and_written_later(
     assert await _kept(host.env.import_report_kv) is None
 
     monkeypatch.setattr(host.env.import_report_kv, "put", real)
-    room = host.env.import_room.get_by_name(IMPORT_ID)
 
     async def is_written() -> bool:
         return await _kept(host.env.import_report_kv) is not None
 
     await until(is_written)
     assert (await _kept(host.env.import_report_kv))["state"] == "done"
-    assert (await room.call("report"))["state"] == "done"
+    assert (await host.report(IMPORT_ID))["state"] == "done"
 
 
 async def _kept(kv: KVNamespace) -> Any:

@@ -133,11 +133,10 @@ class RunningHost:
         sent = {**NDJSON, **self.bearer("profiles:import", subject=subject), **(headers or {})}
         return await self.ask("POST", "/api/profiles/import" + query, data=body, headers=sent)
 
-    async def report(self, import_id: str) -> dict[str, Any]:
+    async def report(self, import_id: str, subject: str = "tester") -> dict[str, Any]:
         """Return the report of an import that there is."""
-        answer = await self.get(
-            f"/api/profiles/import/report?id={import_id}", headers=self.bearer("profiles:import")
-        )
+        asker = self.bearer("profiles:import", subject=subject)
+        answer = await self.get(f"/api/profiles/import/report?id={import_id}", headers=asker)
         assert answer.status == 200, answer.body
         found: dict[str, Any] = answer.json()
         return found
@@ -154,9 +153,9 @@ class RunningHost:
         """Return the number of profiles, as the count door tells."""
         return int((await self.get("/api/profiles/count")).json()["total"])
 
-    def watch(self, import_id: str) -> Any:
+    def watch(self, import_id: str, subject: str = "tester") -> Any:
         """Open the progress socket of an import (a context manager)."""
-        query = f"id={import_id}&token={self.token('profiles:import')}"
+        query = f"id={import_id}&token={self.token('profiles:import', subject=subject)}"
         return self.session.ws_connect(f"{self.url}/api/profiles/import/progress?{query}")
 
     def requests_logged(self) -> list[dict[str, Any]]:

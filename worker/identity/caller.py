@@ -75,10 +75,10 @@ class Who:
     """
     Who may call a door; without any condition, anyone.
 
-    *scope*: a caller that holds it. *person*: somebody who signed in, so with an account and a
-    session; *recent*: within the last minutes. Credentials are for one *audience*; at "any" the
-    door looks at the caller's itself. *query_token*
-    opens the door to `?token=` as well (WebSocket doors only).
+    *scope*: a caller that holds it, or *or_scope*. *person*: somebody who signed in, so with an
+    account and a session; *recent*: within the last minutes. Credentials are for one *audience*; at
+    "any" the door looks at the caller's itself. *query_token* opens the door to `?token=` as well
+    (WebSocket doors only).
     """
 
     scope: str = ""
@@ -86,6 +86,7 @@ class Who:
     person: bool = False
     recent: bool = False
     audience: Audience | Literal["any"] = "api"
+    or_scope: str = ""
 
     @property
     def closed(self) -> bool:
@@ -121,7 +122,7 @@ async def identify(request: Request, who: Who, env: Env) -> Caller:
             raise Unauthorized("Sign in, or send: Authorization: Bearer …", headers=CHALLENGE)
         return STRANGER
     claims, method = shown
-    if who.scope and who.scope not in claims.scopes:
+    if who.scope and not claims.scopes.intersection((who.scope, who.or_scope)):
         raise Forbidden(f"This needs a token with the scope {who.scope}.")
     if (who.person or who.recent) and not claims.session_id:
         raise Forbidden("This is for people who signed in, not for machines.")

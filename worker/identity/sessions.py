@@ -27,7 +27,10 @@ from worker.limits import LIST_MAX
 ROLE_SCOPES: dict[str, tuple[str, ...]] = {
     "owner": (),
     "participant": (),
-    "admin": ("accounts:admin", "profiles:export", "profiles:import", "profiles:read"),
+    "admin": (
+        *("accounts:admin", "profiles:audit", "profiles:export", "profiles:import"),
+        "profiles:read",
+    ),
 }
 _DAY_MS = 86_400_000
 _PURPOSE = "refresh"

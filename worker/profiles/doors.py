@@ -1,12 +1,13 @@
 """The doors of profiles (seed hi-stranger.md §3.2, facts/seeds.md 2.002)."""
 
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
+from durable.contract import ObjectResetError
 from worker.env import Env
 from worker.errors import (
     BadRequest,
@@ -16,10 +17,11 @@ from worker.errors import (
 )
 from worker.idempotency import digest_of, key_of, owner_of, recall
 from worker.identity.caller import Caller
+from worker.profiles.finding import asker_of, find_report
 from worker.profiles.key_claim import replay
 from worker.profiles.model import PROFILE_ID, VERSIONS, public_view, upgrade
 from worker.profiles.report import Plan
-from worker.profiles.store import ProfileStore, open_store, read_report
+from worker.profiles.store.profiles import ProfileStore, open_store
 from worker.quotas import require_room
 from worker.web import JSON, Request, Response
 from worker.wire import paging
@@ -115,19 +117,26 @@ async def import_profiles(request: Request, caller: Caller, env: Env) -> Respons
 async def get_report(request: Request, caller: Caller, env: Env) -> Response:
     """Answer the report of an import, also while it runs and after it was interrupted."""
     import_id = _import_id(request.query.get("id", ""))
-    report: dict[str, Any] | None = await read_report(env, import_id)
-    if report is None:
-        report = await env.import_room.get_by_name(import_id).call("report")
+    report = await find_report(env, import_id, asker_of(caller))
     if report is None:
         raise NotFound("There is no report with this id; reports are kept for a limited time.")
     return Response.json(report, headers=_NO_STORE)
+
+
+async def abandon_import(request: Request, caller: Caller, env: Env) -> Response:
+    """Give up an import that runs or waits for its store, and answer its report."""
+    import_id, asker = _import_id(request.query.get("id", "")), asker_of(caller)
+    # A reset is how the room ends what runs in it.
+    with contextlib.suppress(ObjectResetError):
+        await env.import_room.get_by_name(import_id).call("abandon", asker)
+    return await get_report(request, caller, env)
 
 
 async def watch_import(request: Request, caller: Caller, env: Env) -> Response:
     """Tell an import's progress over a WebSocket; it may be opened before the import starts."""
     import_id = _import_id(request.query.get("id", ""))
     room = env.import_room.get_by_name(import_id)
-    query = {"request_id": request.request_id}
+    query = {"request_id": request.request_id, "asker": asker_of(caller)}
     response: Response = await room.fetch(request.forward("/progress", query))
     return response
 
@@ -156,6 +165,7 @@ def _plan(request: Request, caller: Caller, env: Env) -> Plan:
         idempotency_key=key,
         shard_id=_note(headers.get("x-shard-id"), "X-Shard-Id"),
         notes=_note(headers.get("x-import-notes"), "X-Import-Notes"),
+        chosen=chosen is not None,
     )
 
 

@@ -7,7 +7,8 @@ from durable.contract import ObjectResetError, ObjectStub
 from worker import idempotency
 from worker.data_holders import Exported, Owned
 from worker.env import Env
-from worker.profiles.store import KV_PREFIX, REPORT_PREFIX, read_report
+from worker.profiles.finding import find_report
+from worker.profiles.store.profiles import KV_PREFIX, REPORT_PREFIX
 
 _PSEUDONYMS = "Personas without a person: nothing leads from them to an account."
 
@@ -26,10 +27,9 @@ class ImportHolder:
 
     async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:
         """Yield the report of every import that is still known."""
+        owner = idempotency.owner_of(account_id)
         async for run in _runs(_box(env, account_id)):
-            report = await read_report(env, run["run"])
-            if report is None:
-                report = await env.import_room.get_by_name(run["run"]).call("report")
+            report = await find_report(env, run["run"], owner)
             if report is not None:
                 yield Exported("imports", report)
 

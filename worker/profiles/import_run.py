@@ -17,7 +17,7 @@ from worker.limits import KIB
 from worker.profiles.errors import ChecksumMismatch
 from worker.profiles.model import V1, V2, VERSIONS, keeps_its_text
 from worker.profiles.report import ERRORS_IN_REPORT, Plan, Tally
-from worker.profiles.store import Row
+from worker.profiles.store.profiles import Row
 from worker.quotas import while_room
 from worker.schema_check import Violation
 from worker.wire.inflate import Gunzip
@@ -115,7 +115,7 @@ class ImportRun:
     def _judge_all(self, lines: list[tuple[int, bytes | None]]) -> None:
         tally, batch, judge = self.tally, self._batch, self._judge
         for line_no, line in lines:
-            verdict = judge(line, explain=len(tally.errors) < ERRORS_IN_REPORT)
+            verdict = judge(line, line_no, explain=len(tally.errors) < ERRORS_IN_REPORT)
             if isinstance(verdict, Row):
                 batch.append(verdict)
                 self._batch_chars += len(verdict.document)
@@ -168,7 +168,9 @@ class Judge:
         self._checks = {name: env.tools.schema_check(load_schema(name)) for name in VERSIONS}
         self._v1 = self._checks[V1]
 
-    def judge(self, line: bytes | None, *, explain: bool = True) -> Row | list[Violation]:
+    def judge(
+        self, line: bytes | None, line_no: int = 0, *, explain: bool = True
+    ) -> Row | list[Violation]:
         """
         Return the row to store, or the violations. None stands for a line that is too long.
 
@@ -198,13 +200,13 @@ class Judge:
         if not check.accepts(document):
             return (check.explain(document) if explain else None) or _NO_RULE
         if keeps_its_text(text, document):
-            return Row(document["profile_id"], text)
-        return self._rewritten(document)
+            return Row(document["profile_id"], text, line_no)
+        return self._rewritten(document, line_no)
 
-    def _rewritten(self, document: dict[str, Any]) -> Row | list[Violation]:
+    def _rewritten(self, document: dict[str, Any], line_no: int) -> Row | list[Violation]:
         text = self._write(document)
         try:
             text.encode()
         except UnicodeEncodeError:
             return _HALF_PAIR
-        return Row(document["profile_id"], text)
+        return Row(document["profile_id"], text, line_no)

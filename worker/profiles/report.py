@@ -1,7 +1,7 @@
 """Import reports: what an import did, line by line where it failed (seed §3.1, facts 2.002)."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.codec import iso_time
 from worker.limits import ERRORS_IN_ANSWER, ERRORS_PER_LINE
@@ -13,12 +13,15 @@ from worker.wire.problem_document import PROBLEM_JSON, document
 # Errors kept in a report: an actor's values end at 2 MB, and one error takes up to 250 bytes.
 ERRORS_IN_REPORT = 5_000
 
+# Repeated ids named in a report: 100 bytes each.
+DUPLICATES_IN_REPORT = 2_000
+
 # What a report can say of an import.
 RUNNING = "running"  # lines are being read
 COMMITTING = "committing"  # every line was read and judged; the staged ones are being stored
 DONE = "done"
 REFUSED = "refused"  # nothing was stored: no valid line, or an invalid one in atomic mode
-FAILED = "failed"  # the request broke off (see `failure`); the counts say what was stored
+FAILED = "failed"  # it broke off or was abandoned (`failure`); the counts say what was stored
 INTERRUPTED = "interrupted"  # the server stopped in the middle
 
 
@@ -40,11 +43,20 @@ class Plan:
     idempotency_key: str | None
     shard_id: str | None
     notes: str | None
+    # Whether the client chose the id, which may then have been used before.
+    chosen: bool = False
 
     @property
     def staged(self) -> bool:
         """Whether nothing may be stored before the whole body was seen."""
         return self.atomic or self.checksum_sha256 is not None
+
+
+class Duplicate(NamedTuple):
+    """A valid line whose profile a later line of the same import replaced."""
+
+    line_no: int
+    replaced_by: int
 
 
 @dataclass(slots=True)
@@ -58,6 +70,13 @@ class Tally:
     profiles_stored: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     errors_total: int = 0
+    duplicates: list[Duplicate] = field(default_factory=list)
+    duplicates_total: int = 0
+
+    def repeat(self, found: list[Duplicate]) -> None:
+        """Count lines that were replaced, and name them within the limit."""
+        self.duplicates_total += len(found)
+        self.duplicates += found[: DUPLICATES_IN_REPORT - len(self.duplicates)]
 
     def refuse(self, line_no: int, violations: list[Violation]) -> None:
         """Count line *line_no* as invalid and keep what is wrong with it, within the limits."""
@@ -106,6 +125,8 @@ def make_report(
         "errors": tally.errors,
         "errors_total": tally.errors_total,
         "errors_truncated": tally.errors_total > len(tally.errors),
+        "duplicates": [Duplicate(*one)._asdict() for one in tally.duplicates],
+        "duplicates_total": tally.duplicates_total,
     }
 
 

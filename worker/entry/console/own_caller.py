@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.entry.console.frame import Console
 
 SUBJECT: Final = "console"
-_SCOPES: Final = ["profiles:import"]
+_SCOPES: Final = ["profiles:import", "profiles:audit"]
 _MINUTES: Final = 5
 
 

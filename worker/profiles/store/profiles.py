@@ -1,5 +1,5 @@
 """
-All SQL and key names of the slice: where profiles lie, and what an import keeps while it runs.
+Where profiles and the reports of imports lie. (`room`: what an import keeps while it runs.)
 
 Profiles are in KV (prototype) or in D1 (live), behind one interface.
 KV: namespace PROFILES_KV, key `profile:{profile_id}`, value = the document's JSON text.
@@ -7,12 +7,12 @@ D1: table `profiles`, one row each (migration 0001).
 """
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from d1_schema.contract import D1Database
-from durable.contract import ObjectStorage
 from kv.checks import MAX_KEY_BYTES
 from kv.contract import KVNamespace, KVPut
 from worker.codec import canonical_json
@@ -27,10 +27,15 @@ _BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
 
 class Row(NamedTuple):
-    """One validated profile: its id and its JSON text."""
+    """One validated profile: its id, its JSON text, and the line of an import that it was."""
 
     profile_id: str
     document: str
+    line_no: int = 0
+
+    def digest(self) -> str:
+        """Return what tells this text from another."""
+        return hashlib.sha256(self.document.encode()).hexdigest()
 
 
 class ProfileStore(Protocol):
@@ -44,6 +49,9 @@ class ProfileStore(Protocol):
 
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
         """Insert or replace *rows*, all of which it `takes`; the last row of an id wins."""
+
+    async def written(self, digests: Mapping[str, str], import_id: str) -> list[str]:
+        """Return which of the ids hold what *import_id* was about to write: texts by `digest`."""
 
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles; ids that are not there are passed over."""
@@ -87,6 +95,18 @@ class KvProfileStore:
         last = {row.profile_id: row.document for row in rows}
         await self._kv.put_many([KVPut(KV_PREFIX + key, value) for key, value in last.items()])
 
+    async def written(self, digests: Mapping[str, str], import_id: str) -> list[str]:
+        """Compare the texts: KV does not say who wrote them."""
+        ids = list(digests)
+        found: list[str] = []
+        for start in range(0, len(ids), _BULK):
+            part = [KV_PREFIX + profile_id for profile_id in ids[start : start + _BULK]]
+            for key, document in (await self._kv.get_many(part)).items():
+                profile_id = key.removeprefix(KV_PREFIX)
+                if document and Row(profile_id, document).digest() == digests[profile_id]:
+                    found.append(profile_id)
+        return found
+
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles."""
         await asyncio.gather(*(self._kv.delete(KV_PREFIX + key) for key in profile_ids))
@@ -122,6 +142,10 @@ class KvProfileStore:
 
 
 _GET = "SELECT document FROM profiles WHERE profile_id = ?"
+_WRITTEN = """
+SELECT profile_id FROM profiles
+WHERE import_id = ? AND profile_id IN (SELECT value FROM json_each(?))
+"""
 _DELETE = "DELETE FROM profiles WHERE profile_id IN (SELECT value FROM json_each(?))"
 _PAGE = "SELECT profile_id FROM profiles WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
 _DOCUMENTS = (
@@ -173,6 +197,12 @@ class D1ProfileStore:
         documents = "[" + ",".join(row.document for row in rows) + "]"
         await self._db.prepare(_UPSERT).bind(documents, now_ms, import_id).run()
 
+    async def written(self, digests: Mapping[str, str], import_id: str) -> list[str]:
+        """Ask the rows: each knows the import that wrote it last."""
+        ids = json.dumps(list(digests))
+        rows = await self._db.prepare(_WRITTEN).bind(import_id, ids).raw()
+        return [str(row[0]) for row in rows]
+
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles."""
         await self._db.prepare(_DELETE).bind(json.dumps(list(profile_ids))).run()
@@ -202,99 +232,26 @@ class D1ProfileStore:
 # -- the report of an import, when it is final ---------------------------------------------------
 
 
-async def keep_report(env: Env, report: dict[str, Any]) -> None:
+class Kept(NamedTuple):
+    """A report in KV, and whose it is: the digest of a principal, "" for one of before."""
+
+    report: dict[str, Any]
+    owner: str
+
+
+async def keep_report(env: Env, report: dict[str, Any], owner: str) -> None:
     """Write the final report to IMPORT_REPORT_KV, where it ends after IMPORT_REPORT_DAYS."""
     await env.import_report_kv.put(
         REPORT_PREFIX + report["import_id"],
         canonical_json(report),
         expiration_ttl=env.settings.import_report_days * 86_400,
+        metadata={"owner": owner},
     )
 
 
-async def read_report(env: Env, import_id: str) -> dict[str, Any] | None:
+async def read_report(env: Env, import_id: str) -> Kept | None:
     """Return the kept report, or None while the import runs or when there never was one."""
-    report: dict[str, Any] | None = await env.import_report_kv.get(
-        REPORT_PREFIX + import_id, "json"
-    )
-    return report
-
-
-# -- the room of one import: in the actor's SQL storage, so that memory stays flat ----------------
-
-_STAGED = """
-CREATE TABLE IF NOT EXISTS staged
-    (seq INTEGER PRIMARY KEY, profile_id TEXT NOT NULL UNIQUE, document TEXT NOT NULL)
-"""
-_STAGE = """
-INSERT OR REPLACE INTO staged (profile_id, document)
-SELECT value ->> 0, value ->> 1 FROM json_each(?)
-"""
-_UNSTAGE = "SELECT seq, profile_id, document FROM staged WHERE seq > ? ORDER BY seq LIMIT ?"
-# Lines have up to 128 KiB, so this many are at most 13 MB.
-_STAGED_BATCH = 100
-
-
-class Staging:
-    """Judged rows, one per profile id (the last line wins), kept until the commit."""
-
-    def __init__(self, storage: ObjectStorage) -> None:
-        self._sql = storage.sql
-
-    def create(self) -> None:
-        """Make the table; before this nothing may be added."""
-        self._sql.exec(_STAGED)
-
-    async def add(self, rows: Sequence[Row]) -> None:
-        """Stage *rows*, as many to a statement as a parameter can carry."""
-        pairs: list[str] = []
-        size = 0
-        for row in rows:
-            pair = json.dumps([row.profile_id, row.document], ensure_ascii=False)
-            length = len(pair.encode()) + 1
-            if size + length > _PARAMETER_BYTES:
-                self._insert(pairs)
-                pairs, size = [], 0
-            pairs.append(pair)
-            size += length
-        self._insert(pairs)
-
-    def _insert(self, pairs: list[str]) -> None:
-        self._sql.exec(_STAGE, "[" + ",".join(pairs) + "]")
-
-    def batches(self) -> Iterator[list[Row]]:
-        """Yield the staged rows in the order of their lines."""
-        after = 0
-        while True:
-            found = self._sql.exec(_UNSTAGE, after, _STAGED_BATCH).to_array()
-            if not found:
-                return
-            after = found[-1]["seq"]
-            yield [Row(row["profile_id"], row["document"]) for row in found]
-
-    def drop(self) -> None:
-        """Forget everything."""
-        self._sql.exec("DROP TABLE IF EXISTS staged")
-
-
-class Seen:
-    """The distinct ids that an import has stored."""
-
-    def __init__(self, storage: ObjectStorage) -> None:
-        self._sql = storage.sql
-
-    def create(self) -> None:
-        """Make the table; before this nothing may be added or counted."""
-        self._sql.exec("CREATE TABLE IF NOT EXISTS seen (profile_id TEXT PRIMARY KEY)")
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Note the ids of *rows*."""
-        ids = json.dumps([row.profile_id for row in rows])
-        self._sql.exec("INSERT OR IGNORE INTO seen SELECT value FROM json_each(?)", ids)
-
-    def count(self) -> int:
-        """Return how many distinct ids were noted."""
-        return int(self._sql.exec("SELECT count(*) AS ids FROM seen").one()["ids"])
-
-    def drop(self) -> None:
-        """Forget everything."""
-        self._sql.exec("DROP TABLE IF EXISTS seen")
+    found = await env.import_report_kv.get_with_metadata(REPORT_PREFIX + import_id, "json")
+    if found.value is None:
+        return None
+    return Kept(found.value, (found.metadata or {}).get("owner", ""))
