@@ -290,7 +290,7 @@ async def test_a_cron_runs_by_its_button(host: RunningHost) -> None:
     """Each says what it does, its last run in this process shows; an unknown cron is refused."""
     page = text(await host.get("/_console/crons"))
     assert "not yet" in page
-    assert "sessions that ended: the hourly job." in page
+    assert "sessions that ended, counts that are over: the hourly job." in page
     [first, *_] = host.opened.config.crons
     answer = await submit(host, "/_console/crons", "/_console/crons/run", cron=first)
     assert f"{first} ran to its end." in text(answer)
