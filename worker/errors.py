@@ -144,6 +144,12 @@ class PayloadTooLarge(Problem):
     status, code, title = 413, "payload_too_large", "Too large"
 
 
+class QuotaExceeded(PayloadTooLarge):
+    """The account may not hold so much; members say what it holds and what it may."""
+
+    code, title = "quota_exceeded", "You hold as much as you may"
+
+
 class UnsupportedMediaType(Problem):
     """The Content-Type or Content-Encoding is not one this route reads."""
 

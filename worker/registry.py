@@ -8,6 +8,7 @@ in wrangler_compat.toml, its name in the import rules of pyproject.toml; tests s
 from collections.abc import Awaitable, Callable, Mapping
 
 from durable.contract import DurableObject
+from worker import quotas
 from worker.accounts.doors import sessions
 from worker.accounts.holder import AccountHolder, SignInHolder
 from worker.backup import sweep as backup_sweep
@@ -38,11 +39,11 @@ ACTORS: Mapping[str, type[DurableObject]] = {
 SCHEDULES: Mapping[str, Job] = {
     "17 3 * * *": deployment.tidy_database,
     "41 * * * *": deployment.in_turn(sessions.purge, keys.tidy),
-    "43 * * * *": backup_sweep.sweep,
+    "43 * * * *": deployment.in_turn(backup_sweep.sweep, quotas.release_over),
 }
 
 # What a host does before it serves: its state is then its own, and nothing of before still runs.
-AT_START: tuple[Job, ...] = (backup_sweep.release_all,)
+AT_START: tuple[Job, ...] = (backup_sweep.release_all, quotas.release_all)
 
 # Who holds data of people, by the name that an export shows, in the order of an erasure.
 DATA_HOLDERS: Mapping[str, DataHolder] = {
@@ -57,6 +58,8 @@ DATA_HOLDERS: Mapping[str, DataHolder] = {
         Owned("table", "d1_migrations", "", "kept", "Names of files."),
         Owned("actor", "RateLimiter", "", "kept", "Counts under digests; gone when they are old."),
     ),
+    # Behind all whose things it counts.
+    "held": quotas.HeldHolder(),
     # The last: the others refer to it.
     "account": AccountHolder(),
 }

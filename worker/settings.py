@@ -98,6 +98,10 @@ class Settings:
         "The bearer that MAIL_WEBHOOK_URL asks us to show."
     )
     backup_max_bytes: int = integer(2 * MIB, "Largest encrypted backup in bytes.")
+    attachments_max_bytes: int = integer(
+        256 * MIB, "Bytes of all attachments that one account may hold."
+    )
+    attachments_max_items: int = integer(1000, "Attachments that one account may hold.")
     free_space_floor_bytes: int = integer(
         256 * MIB,
         "Bytes of the disk that a host leaves free: below, doors that store answer 507.",

@@ -89,6 +89,11 @@ class Blob:
             raise IncompleteBody("The body is not as long as its Content-Length says.")
 
 
+def upload_seconds(length: int) -> float:
+    """Return how long an upload of *length* bytes may take."""
+    return UPLOAD_SECONDS + length / UPLOAD_BYTES_PER_SECOND
+
+
 async def store(env: Env, key: str, blob: Blob) -> None:
     """
     Put *blob* at *key*, which nobody else writes.
@@ -97,9 +102,8 @@ async def store(env: Env, key: str, blob: Blob) -> None:
     Whether an object is at *key* after an error is not known.
     """
     require_room(env, blob.length)
-    seconds = UPLOAD_SECONDS + blob.length / UPLOAD_BYTES_PER_SECOND
     try:
-        async with asyncio.timeout(seconds) as allowance:
+        async with asyncio.timeout(upload_seconds(blob.length)) as allowance:
             await env.blobs.put(key, FixedLengthStream(blob, blob.length))
     except (R2Error, TimeoutError) as error:
         if allowance.expired():

@@ -10,13 +10,22 @@ is inside only a key opens that the server never sees. Kept while the owner's ba
 import re
 from typing import Any
 
-from worker.backup.blob import Blob, chunks, declared_length, exists, fetch, remove, store
+from worker.backup.blob import (
+    Blob,
+    chunks,
+    declared_length,
+    exists,
+    fetch,
+    remove,
+    store,
+    upload_seconds,
+)
 from worker.backup.conditions import etag, expected_version, is_known, wanted_part
 from worker.backup.service import BackupService
 from worker.backup.store import ATTACHMENT_PREFIX, AttachmentStore, Slot
 from worker.codec import b64url, iso_time
 from worker.env import Env
-from worker.errors import BadRequest, NotFound, Unauthorized
+from worker.errors import BadRequest, NotFound, QuotaExceeded, RequestTimeout
 from worker.identity.caller import Caller
 from worker.limits import MIB
 from worker.web import Request, Response
@@ -26,6 +35,8 @@ BACKUP_MIN_BYTES = 32
 # Attachments that one backup may refer to.
 BACKUP_KEEPS = 16
 ATTACHMENT_MAX_BYTES = 50 * MIB
+# What is reserved for an upload outlives it by so much: its row is still to be made then.
+_AFTER_SECONDS = 60
 
 KEEPS_HEADER = "X-Backup-Attachments"
 _BINARY = "application/octet-stream"
@@ -76,15 +87,19 @@ async def add_attachment(request: Request, caller: Caller, env: Env) -> Response
     length = declared_length(request, 1, ATTACHMENT_MAX_BYTES)
     attachment_id = b64url(env.tools.random_bytes(16))
     key = f"{ATTACHMENT_PREFIX}{caller.subject}/{attachment_id}"
-    blob = Blob(request, length, env)
+    blob, rows = Blob(request, length, env), AttachmentStore(env)
     try:
+        seconds = upload_seconds(length) + _AFTER_SECONDS
+        await rows.reserve(caller.subject, attachment_id, length, seconds)
         await store(env, key, blob)
-        ends = await AttachmentStore(env).add(caller.subject, attachment_id, key, length)
+        ends = await rows.add(caller.subject, attachment_id, key)
         if ends is None:
-            raise Unauthorized("The account is gone.")
+            raise RequestTimeout("The upload took too long.")
+    except QuotaExceeded:
+        # Before the first byte: there is nothing to take back.
+        raise
     except BaseException:
-        # Nobody knows its id, so it counts for nothing, even if it should have got a row.
-        env.tools.wait_until(remove(env, key))
+        env.tools.wait_until(_take_back(env, caller.subject, attachment_id, key))
         raise
     body = {
         "id": attachment_id,
@@ -94,6 +109,19 @@ async def add_attachment(request: Request, caller: Caller, env: Env) -> Response
     }
     location = {"Location": f"/v1/attachments/{attachment_id}"}
     return Response.json(body, 201, {"Cache-Control": "no-store", **location})
+
+
+async def _take_back(env: Env, account_id: str, attachment_id: str, key: str) -> None:
+    """
+    Remove what there may be of an attachment whose id nobody was told, the reservation last.
+
+    What cannot be removed now, the sweep and the end of the reservation will.
+    """
+    await remove(env, key)
+    try:
+        await AttachmentStore(env).give_up(account_id, attachment_id)
+    except Exception as error:
+        env.log.error("attachment_give_up_failed", error)
 
 
 async def get_attachment(request: Request, caller: Caller, env: Env) -> Response:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from d1_schema.contract import D1Statement
 from worker.env import Env
+from worker.quotas import Quota, Quotas
 
 # An upload that gave no sign of life for longer is over.
 BACKUP_SILENCE_SECONDS = 20
@@ -63,9 +64,11 @@ SELECT object_key, pending_key FROM backups
 WHERE account_id IN (SELECT value FROM json_each(?))
 """
 _FIND = "SELECT object_key, size FROM attachments WHERE id = ?1 AND ifnull(expires_at, ?2) >= ?2"
+# The account's, while what was reserved for the upload stands.
 _ADD = """
 INSERT INTO attachments (id, account_id, object_key, size, created_at, expires_at)
-SELECT ?1, id, ?3, ?4, ?5, ?6 FROM accounts WHERE id = ?2
+SELECT id, account_id, ?3, bytes, ?4, ?5 FROM reservations WHERE id = ?1 AND account_id = ?2
+RETURNING id
 """
 _REMOVE = "DELETE FROM attachments WHERE id = ? AND account_id = ? RETURNING object_key"
 _LIST = """
@@ -156,7 +159,8 @@ class SlotStore:
         """Empty the slot if it still holds *object_key* and nobody is uploading."""
         delete = self._db.prepare(_DELETE).bind(account_id, object_key, self._silent_since)
         done = await self._db.batch([delete, self._keep(account_id, None, ())])
-        return done[0].meta.changes == 1
+        # What triggers change counts, too.
+        return done[0].meta.changes >= 1
 
     async def forget(self, account_id: str) -> None:
         """Remove the slot with all that is known of it; an upload under way then fails."""
@@ -190,13 +194,30 @@ class AttachmentStore:
         row: dict[str, Any] | None = await find.first()
         return row
 
-    async def add(self, account_id: str, attachment_id: str, key: str, size: int) -> int | None:
-        """Make the row; return when it expires (epoch ms), or None when the account is gone."""
+    async def add(self, account_id: str, attachment_id: str, key: str) -> int | None:
+        """
+        Make the row of what was reserved under its id; return when it expires (epoch ms).
+
+        None: the reservation is over, or the account gone.
+        """
         now_ms = self._env.now_ms()
         ends = now_ms + ATTACHMENT_SECONDS * 1000
-        values = (attachment_id, account_id, key, size, now_ms, ends)
-        done = await self._db.prepare(_ADD).bind(*values).run()
-        return ends if done.meta.changes == 1 else None
+        add = self._db.prepare(_ADD).bind(attachment_id, account_id, key, now_ms, ends)
+        made, _ = await self._db.batch([add, Quotas(self._env).spend(attachment_id)])
+        return ends if made.results else None
+
+    async def reserve(
+        self, account_id: str, attachment_id: str, length: int, seconds: float
+    ) -> None:
+        """Let an attachment be on its way; raises as `Quotas.reserve` does."""
+        settings = self._env.settings
+        quota = Quota("attachments", settings.attachments_max_bytes, settings.attachments_max_items)
+        await Quotas(self._env).reserve(account_id, quota, attachment_id, length, seconds)
+
+    async def give_up(self, account_id: str, attachment_id: str) -> None:
+        """Take back what was reserved, and the row should there be one."""
+        remove = self._db.prepare(_REMOVE).bind(attachment_id, account_id)
+        await self._db.batch([remove, Quotas(self._env).spend(attachment_id)])
 
     async def remove(self, account_id: str, attachment_id: str) -> str | None:
         """Remove a row of the account; return the key of its object, None when there is none."""
