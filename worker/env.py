@@ -74,6 +74,8 @@ class Env:
     access: Access
     limiter: Limiter
     holders: Mapping[str, DataHolder]
+    reserved: frozenset[str]
+    """Words of our own paths, without `-` and `_`: no usernames."""
     # A binding is a field here and an entry there; entries put it in once the bag exists, because
     # each actor receives the bag. The type says which kind it is.
     profiles_kv: KVNamespace = field(init=False)

@@ -2,6 +2,7 @@
 What a row of the table of doors is, and how a path finds its row (`worker.routes` is the table).
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -43,6 +44,12 @@ def planned(method: str, path: str, area: str, limit: RateLimit | None = None) -
 
 async def _not_open_yet(request: Request, caller: Caller, env: Env) -> Response:
     raise NotOpenYet("This door is planned; nothing stands behind it in this version.")
+
+
+def words(routes: Iterable[Route]) -> frozenset[str]:
+    """Return the words of all paths, without the signs between and within them."""
+    parts = (part for route in routes for part in re.split(r"[/.]", route.path))
+    return frozenset(re.sub(r"[-_]", "", part) for part in parts if part and "{" not in part)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from worker.limits import SIGN_IN, WRITES
 from worker.profiles import doors as profiles
 from worker.relay.inbox import doors as relay
 from worker.relay.keys import doors as keys
-from worker.route_table import Route, planned
+from worker.route_table import Route, planned, words
 
 # Who may call, beside anyone and whoever is signed in.
 RECENT = Who(person=True, recent=True)
@@ -137,3 +137,6 @@ ROUTES: tuple[Route, ...] = (
     planned("GET", "/api/settings", "library"),
     planned("PUT", "/api/settings", "library"),
 )
+
+# No usernames: `/v1/keys/count` must not be somebody's bundle.
+WORDS = words(ROUTES)

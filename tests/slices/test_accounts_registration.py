@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.accounts import PASSWORD, post, sign_in, sign_up
+from tests.support.accounts import PASSWORD, bearer, post, sign_in, sign_up
 from tests.support.prekeys import Device, register
 from tests.support.problems import assert_problem
 from tests.support.running_host import RunningHost
+from worker.accounts import sign_in as sign_in_slice
+from worker.accounts import store as accounts
+from worker.accounts.model import Way
+from worker.identity import sessions
+from worker.identity.usernames import is_reserved
+from worker.routes import ROUTES
 
 DEVICE = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -70,6 +76,70 @@ async def test_of_twenty_parallel_registrations_one_wins(host: RunningHost) -> N
     assert count == 1
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "admin",
+        "ADMIN",
+        " Admin ",
+        "ａｄｍｉｎ",
+        "_admin_",
+        "ad_min",
+        "postmaster",
+        "no_reply",
+        "count",
+    ],
+)
+async def test_some_names_nobody_may_choose(host: RunningHost, name: str) -> None:
+    """Neither by signing up, at either door, nor as a second way in."""
+    plain = await post(host, "/v1/users", username=name, password=PASSWORD)
+    for refused in (plain, await register(host, name, **Device().upload())):
+        problem = assert_problem(refused, 422, "unprocessable", members=["errors"])
+        assert [one["error_code"] for one in problem["errors"]] == ["reserved"]
+    env = host.env
+    made = await accounts.account_for(env, Way("email", [("k", "hash")], "hash"))
+    grant = await sessions.begin(env, sessions.SignIn(made.account_id, "email", secret="hash"))
+    answer = await host.ask(
+        "POST",
+        "/v1/identities/password",
+        json={"username": name, "password": PASSWORD},
+        headers=bearer(grant.token),
+    )
+    assert_problem(answer, 422, "unprocessable", members=["errors"])
+
+
+async def test_every_word_of_our_paths_is_reserved(host: RunningHost) -> None:
+    """From the table of doors, so that a new door needs no thought."""
+    for route in ROUTES:
+        for part in route.path.split("/"):
+            word = part.replace("-", "_").partition(".")[0]
+            if word and "{" not in word:
+                assert is_reserved(host.env, word), route.path
+
+
+async def test_who_has_a_reserved_name_goes_on(host: RunningHost) -> None:
+    """Operators may give one, and older versions did."""
+    await sign_in_slice.make(
+        host.env, sign_in_slice.new_account_id(host.env), "admin", PASSWORD, role="admin"
+    )
+    person = await sign_in(host, "Admin")
+    assert await person.is_in()
+    assert (await person.refresh()).status == 200
+    taken = await post(host, "/v1/users", username="admin", password=PASSWORD)
+    assert taken.status == 422
+
+
+@pytest.mark.parametrize("typed", ["ada ", " ada", "\tADA\t", "\u3000ada\u00a0"])
+async def test_blanks_around_a_name_are_taken_away(host: RunningHost, typed: str) -> None:
+    """A keyboard adds one: as for e-mail addresses, when signing up and in."""
+    made = await post(host, "/v1/users", username=typed, password=PASSWORD)
+    assert (made.status, made.json()["username"]) == (201, "ada")
+    for again in (typed, "ada"):
+        assert (await post(host, "/v1/sessions", username=again, password=PASSWORD)).status == 200
+    inside = await post(host, "/v1/users", username="a da", password=PASSWORD)
+    assert inside.status == 422
+
+
 async def test_the_same_person_is_found_by_every_spelling(host: RunningHost) -> None:
     """Case, width and compatibility forms of a name are one name (X41)."""
     account_id = (await sign_up(host, "mike_5")).grant["account_id"]
@@ -81,7 +151,7 @@ async def test_the_same_person_is_found_by_every_spelling(host: RunningHost) -> 
 
 
 _NAMES = (
-    *("", "ab", "a" * 51, "a b c", "a-b-c", "a.b.c", "abc\n", " abc", "abc\0", "a@b.c", "../abc"),
+    *("", "ab", "a" * 51, "a b c", "a-b-c", "a.b.c", "abc\n", "a bc", "abc\0", "a@b.c", "../abc"),
     *("аlice", "alıce", "ɑlice", "αlice", "al\u200bice", "al\u00adice", "é" * 5),
     *("\ud800abc", "a" * 5000, "\ufdfa" * 200, "名前です"),
 )

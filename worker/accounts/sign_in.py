@@ -13,7 +13,7 @@ from worker.errors import Busy, Conflict, Unauthorized, Unprocessable
 from worker.identity.caller import Caller
 from worker.identity.sessions import Grant, SignIn, begin
 from worker.identity.tokens import CHALLENGE
-from worker.identity.usernames import RULE, fold
+from worker.identity.usernames import RULE, fold, is_reserved
 
 # What another area makes with an account: statements of the same batch, from the account's id and
 # the body's members. It raises `BadRequest` for members that will not do.
@@ -28,7 +28,9 @@ async def register(
 
     Raises what `make` raises.
     """
-    username, secret = await make(env, account_id, entry.username, entry.password, also=also)
+    username, secret = await make(
+        env, account_id, entry.username, entry.password, by_anyone=True, also=also
+    )
     who = SignIn(account_id, "password", entry.device_id, entry.label, secret)
     return username, await begin(env, who, entry.audience)
 
@@ -40,6 +42,7 @@ async def make(
     typed: str,
     *,
     role: Role = "owner",
+    by_anyone: bool = False,
     also: Sequence[D1Statement] = (),
 ) -> tuple[str, str]:
     """
@@ -48,7 +51,8 @@ async def make(
     Returns the folded username and the password's hash. Raises `Unprocessable` for a name or
     password that will not do, `UsernameTaken`, `Busy`.
     """
-    username, secret = await chosen(env, name, typed, "The account cannot be made so.")
+    refusal = "The account cannot be made so."
+    username, secret = await chosen(env, name, typed, refusal, by_anyone=by_anyone)
     await store.create(env, account_id, username, secret, also, role)
     return username, secret
 
@@ -58,10 +62,13 @@ def new_account_id(env: Env) -> str:
     return uuid7(env.now_ms(), env.tools.random_bytes(10))
 
 
-async def chosen(env: Env, name: str, typed: str, refusal: str) -> tuple[str, str]:
+async def chosen(
+    env: Env, name: str, typed: str, refusal: str, *, by_anyone: bool = True
+) -> tuple[str, str]:
     """
     Return a username that is free, folded, and the hash of a password that may be chosen.
 
+    Operators may choose reserved names; *by_anyone*: it is not an operator who chooses.
     Raises `Unprocessable`, with *refusal*, for a name or password that will not do,
     `UsernameTaken`, `Busy`.
     """
@@ -71,6 +78,8 @@ async def chosen(env: Env, name: str, typed: str, refusal: str) -> tuple[str, st
         username = fold(name)
     except ValueError:
         faults.append(fault("username", "pattern", RULE))
+    if by_anyone and is_reserved(env, username):
+        faults.append(fault("username", "reserved", "Nobody may have this username."))
     password, more = passwords.choose(typed, username)
     faults += more
     if faults:

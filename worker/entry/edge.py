@@ -40,6 +40,7 @@ from worker.log import Log
 from worker.mail.webhook import WebhookMail
 from worker.registry import ACTORS, DATA_HOLDERS
 from worker.relay.inbox import frames_protobuf as _in_the_snapshot  # noqa: F401  # slow to load later
+from worker.routes import WORDS
 from worker.setting_kinds import SettingError
 from worker.settings import SETTINGS, Settings
 from worker.web import refusal
@@ -140,6 +141,7 @@ def open_env(js_env: Any, context: Any, bind: Bind = bind_actors) -> Env:
         access=isolate.access,
         limiter=PlatformLimiter(js_env, ActorLimiter(lambda: env.rate_limiter, isolate.near)),
         holders=DATA_HOLDERS,
+        reserved=WORDS,
     )
     bind_stores(env, js_env)
     bind(env, js_env, context)

@@ -20,6 +20,7 @@ from worker.limiter.counting import ProcessLimiter
 from worker.limiter.stored import DatabaseLimiter
 from worker.log import Log
 from worker.registry import ACTORS, DATA_HOLDERS
+from worker.routes import WORDS
 from worker.settings import Settings
 
 
@@ -97,6 +98,7 @@ def bag(
         access=Access(settings.signing_keys, LONGEST_MINUTES),
         limiter=DatabaseLimiter(lambda: env.db, tools.now, ProcessLimiter(tools.now)),
         holders=DATA_HOLDERS,
+        reserved=WORDS,
     )
     return env
 

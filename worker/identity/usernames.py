@@ -3,7 +3,11 @@ Usernames: one spelling each, found by its folded form.
 
 NFKC and lower case first, then 3 to 50 of a-z, 0-9 and _ (facts/seeds.md X41): names that differ in
 case, width or compatibility forms are one name, and letters of other scripts that look Latin are
-refused, so nobody can pose as somebody else.
+refused, so nobody can pose as somebody else. Blanks around a name are taken away, as from an e-mail
+address: keyboards add them.
+
+Some names nobody may choose: those that pose as the house, and the words of its own paths, where a
+name may stand (`Env.reserved`). Accounts that have one already go on.
 """
 
 import json
@@ -18,6 +22,16 @@ _FOLDED = re.compile(r"[a-z0-9_]{3,50}", re.ASCII)
 _TYPED_CHARS = 200
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 RULE = "A username has 3 to 50 letters a to z, digits or underscores."
+# Whom people take for the house (RFC 2142 names some of them).
+_HOUSE = frozenset(
+    (
+        *("abuse", "admin", "administrator", "administrators", "admins", "anonymous", "edgekeep"),
+        *("everybody", "everyone", "hostmaster", "mailerdaemon", "me", "moderator", "moderators"),
+        *("nobody", "noreply", "null", "official", "operator", "operators", "owner", "participant"),
+        *("postmaster", "root", "security", "self", "sysadmin", "sysop", "staff", "support"),
+        *("system", "undefined", "webmaster"),
+    )
+)
 
 _FIND = """
 SELECT identities.account_id FROM identities JOIN accounts ON accounts.id = identities.account_id
@@ -34,10 +48,16 @@ _EXISTS = "SELECT id FROM accounts WHERE id = ? AND disabled_at IS NULL"
 
 def fold(typed: str) -> str:
     """Return the one spelling of *typed*; raises ValueError (with `RULE`) when there is none."""
-    folded = unicodedata.normalize("NFKC", typed[: _TYPED_CHARS + 1]).lower()
+    folded = unicodedata.normalize("NFKC", typed[: _TYPED_CHARS + 1]).lower().strip(" \t")
     if len(typed) > _TYPED_CHARS or not _FOLDED.fullmatch(folded):
         raise ValueError(RULE)
     return folded
+
+
+def is_reserved(env: Env, folded: str) -> bool:
+    """Whether nobody may choose the username; `_` makes no other word of one."""
+    bare = folded.replace("_", "")
+    return bare in _HOUSE or bare in env.reserved
 
 
 async def account_of(env: Env, folded: str) -> str | None:

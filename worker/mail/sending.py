@@ -9,6 +9,7 @@ from typing import Final
 from worker.env import Env
 from worker.errors import MailUnavailable
 from worker.identity.caller import pseudonym
+from worker.identity.email_address import mailbox
 from worker.limiter.counting import spared
 from worker.limits import MAILS
 from worker.mail.port import Mail, MailFailed
@@ -31,7 +32,7 @@ async def post(env: Env, mail: Mail, remote: str) -> None:
     """
     if not spared(env.settings, remote):
         # A pseudonym: at the edge the key leaves this process.
-        wait = await env.limiter.take(MAILS, pseudonym(env, f"mailbox\0{mail.to}"))
+        wait = await env.limiter.take(MAILS, pseudonym(env, f"mailbox\0{mailbox(mail.to)}"))
         if wait > 0:
             env.log.event("info", "mail_held_back")
             return
