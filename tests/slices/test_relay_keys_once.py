@@ -117,6 +117,19 @@ async def test_after_a_restore_nothing_old_is_given_out(
     assert after["kyber_pre_key"] == (last if names_kyber else None)
 
 
+async def test_an_old_device_adds_nothing_to_a_new_identity(host: RunningHost) -> None:
+    """A top-up that names whose it is is refused after the identity changed; others are not."""
+    old, new = Device(), Device()
+    bob = await join(host, "bob", **old.upload(2))
+    mine = {"identity_key": old.identity_key, "one_time_pre_keys": old.one_time(2)}
+    assert (await _store(bob, "POST", **mine))["one_time_pre_keys"] == 4
+    await _store(bob, **new.upload(2))
+    refused = await bob.ask("POST", "/v1/keys/one-time", json=mine)
+    assert_problem(refused, 409, "conflict")
+    mine = {"identity_key": new.identity_key, "one_time_pre_keys": new.one_time(2, start=50)}
+    assert (await _store(bob, "POST", **mine))["one_time_pre_keys"] == 4
+
+
 async def test_a_put_replaces_the_lists_that_it_names(host: RunningHost) -> None:
     """Those that it repeats stay as they are, others go; the other kind is not touched."""
     device = Device()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from clients.python.answers import read_problem, sentence
 from clients.python.relay.errors import Refused, RelayError, SealError, Unreachable
 from clients.python.relay.home import Home, State
-from clients.python.relay.sealing import fingerprint, seal, unpack, unseal
+from clients.python.relay.sealing import fingerprint, pack, seal, unpack, unseal
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse
@@ -188,7 +188,7 @@ class Client:
         # Kept before they are uploaded: a key that somebody may use must be here.
         with self._home.edit() as state:
             keys = state.more(_BATCH)
-        body = {"one_time_pre_keys": keys}
+        body = {"identity_key": pack(state.identity.public), "one_time_pre_keys": keys}
         async with self._session.post("v1/keys/one-time", json=body, headers=headers) as answer:
             held = (await _read(answer))["one_time_pre_keys"]
         say(f"{left} one-time prekeys were left at the server; now it has {held}.")

@@ -68,10 +68,14 @@ async def put_keys(request: Request, caller: Caller, env: Env) -> Response:
 
 
 async def add_one_time(request: Request, caller: Caller, env: Env) -> Response:
-    """Top up the one-time prekeys; more than may be held push out the oldest."""
+    """
+    Top up the one-time prekeys; more than may be held push out the oldest.
+
+    A body that names an identity key is another device's, and refused, when that has changed.
+    """
     body = await request.json(KEYS_BYTES)
     if isinstance(body, dict):
-        body = {name: body[name] for name in _ONE_TIME if name in body}
+        body = {name: body[name] for name in (*_ONE_TIME, "identity_key") if name in body}
     upload = parse(body)
     if upload.one_time is None and upload.kyber is None:
         raise BadRequest("Send one_time_pre_keys or kyber_pre_keys.")
@@ -79,6 +83,8 @@ async def add_one_time(request: Request, caller: Caller, env: Env) -> Response:
     known = await store.identity()
     if known is None:
         raise NotFound("Upload your identity key first.")
+    if upload.identity_key not in (None, known.key):
+        raise Conflict("The account has another identity key: these prekeys are not its device's.")
     await _update(store, upload, known.key, env, adds=True)
     return await _told(store, caller, env)
 
