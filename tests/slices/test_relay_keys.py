@@ -80,6 +80,16 @@ async def test_kyber_keys_are_used_up_before_the_one_of_last_resort(host: Runnin
     assert (await bob.count())["kyber_pre_keys"] == 1
 
 
+async def test_a_refusal_in_the_moment_of_a_success_takes_no_kyber_key(host: RunningHost) -> None:
+    """What somebody else took in the same millisecond is not taken for one's own."""
+    device = Device()
+    bob = await join(host, "bob", **device.upload(1, kyber_pre_keys=device.kyber(3)))
+    ada = await join(host, "ada")
+    host.clock.stand()
+    assert [(await ada.bundle("bob")).status for _ in range(3)] == [200, 412, 412]
+    assert (await bob.count())["kyber_pre_keys"] == 2
+
+
 async def test_head_says_whether_there_are_keys_and_takes_none(host: RunningHost) -> None:
     """A look is not a fetch."""
     bob, ada = await join(host, "bob", one_time=1), await join(host, "ada")
