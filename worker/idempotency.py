@@ -17,7 +17,9 @@ from durable.contract import AlarmInfo, DurableObject, SqlCursor
 from worker.env import Env
 from worker.errors import BadRequest
 from worker.web import Request, Response
+from worker.wire.sent_headers import sent
 
+_KEY = sent("Idempotency-Key")
 IDEMPOTENCY_KEY_CHARS = 255
 
 REPLAY_MARK = "Idempotent-Replayed"
@@ -103,7 +105,7 @@ class Answer:
 
 def key_of(request: Request) -> str | None:
     """Return the Idempotency-Key header; raises `BadRequest` unless it is visible ASCII."""
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get(_KEY)
     if key is None:
         return None
     if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS or not all("!" <= c <= "~" for c in key):

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 
 from worker.codec import iso_time
 from worker.web import HeaderMap
+from worker.wire.sent_headers import sent
 
+_DEVICE = sent("X-Device-Id")
+_DR_DEVICE = sent("X-DR-Device")
+_DR_SESSION = sent("X-DR-Session")
+# DeepRecall's clients send it beside them; who acts is told by the credential.
+_DR_ACTOR = sent("X-DR-Actor")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -40,8 +46,8 @@ class FinishedRequest(NamedTuple):
 
 def client_ids(headers: HeaderMap) -> dict[str, str]:
     """Return the device and the session that a client names, as further members of a log line."""
-    device = headers.get("X-DR-Device") or headers.get("X-Device-Id")
-    session = headers.get("X-DR-Session")
+    device = headers.get(_DR_DEVICE) or headers.get(_DEVICE)
+    session = headers.get(_DR_SESSION)
     if device is None and session is None:
         return {}
     named = {"device_id": device, "client_session_id": session}

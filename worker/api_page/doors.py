@@ -14,6 +14,7 @@ from worker.env import Env
 from worker.errors import NotFound
 from worker.identity.caller import Caller
 from worker.web import JSON, Request, Response
+from worker.wire.sent_headers import sent
 
 PAGE_FILES: Mapping[str, str] = {
     "page.css": "text/css; charset=utf-8",
@@ -23,6 +24,7 @@ PAGE_FILES: Mapping[str, str] = {
 }
 """What /docs/{file} may name, with its media type."""
 
+_IF_NONE_MATCH = sent("If-None-Match")
 VIEWER_TAG = b'<script src="/docs/start.js"></script>\n'
 """Stands in the page where the viewer is shipped (CSP: scripts from files of ours only)."""
 
@@ -96,7 +98,7 @@ def _shipped(name: str, env: Env) -> _Shipped:
 def _answer(request: Request, shipped: _Shipped, headers: Mapping[str, str]) -> Response:
     """Answer 304 when the caller holds the same (RFC 9110 §13.1.2, weak comparison)."""
     told = {**headers, "ETag": shipped.etag}
-    wanted = request.headers.get("if-none-match") or ""
+    wanted = request.headers.get(_IF_NONE_MATCH) or ""
     held = {"W/" + tag.strip().removeprefix("W/") for tag in wanted.split(",")}
     if shipped.etag in held or wanted.strip() == "*":
         del told["Content-Type"]

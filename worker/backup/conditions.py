@@ -15,7 +15,12 @@ from dataclasses import dataclass
 
 from worker.errors import BadRequest, RangeNotSatisfiable
 from worker.web import Request
+from worker.wire.sent_headers import sent
 
+_IF_MATCH = sent("If-Match")
+_IF_NONE_MATCH = sent("If-None-Match")
+_IF_RANGE = sent("If-Range")
+_RANGE = sent("Range")
 _VERSION = re.compile(r'"([1-9][0-9]{0,14})"|([1-9][0-9]{0,14})', re.ASCII)
 # One entry of a list of tags; a tag may hold commas, and what is no tag is passed over.
 _TAG = re.compile(r'(?:W/)?("[^"]*")|([^\s,"]+)')
@@ -35,8 +40,8 @@ def expected_version(request: Request) -> int | None:
 
     Raises `BadRequest` for anything but one version.
     """
-    wanted = request.field("if-match")
-    absent = request.field("if-none-match")
+    wanted = request.field(_IF_MATCH)
+    absent = request.field(_IF_NONE_MATCH)
     if absent is not None and (absent.strip() != "*" or wanted is not None):
         raise BadRequest("If-None-Match may be * for a first upload, and not beside If-Match.")
     if wanted is None:
@@ -78,8 +83,8 @@ def wanted_part(request: Request, tag: str, size: int) -> Part | None:
 
     *tag* is the file's ETag, which If-Range compares. Raises `RangeNotSatisfiable`.
     """
-    header = request.field("range")
-    if header is None or request.field("if-range") not in (None, tag):
+    header = request.field(_RANGE)
+    if header is None or request.field(_IF_RANGE) not in (None, tag):
         return None
     return parse_range(header, size)
 

@@ -29,6 +29,7 @@ from worker.errors import BadRequest, NotFound, QuotaExceeded, RequestTimeout
 from worker.identity.caller import Caller
 from worker.limits import MIB
 from worker.web import Request, Response
+from worker.wire.sent_headers import sent
 
 # Less would be an accident, more is for the setting BACKUP_MAX_BYTES (seed §4.3; X16).
 BACKUP_MIN_BYTES = 32
@@ -38,7 +39,7 @@ ATTACHMENT_MAX_BYTES = 50 * MIB
 # What is reserved for an upload outlives it by so much: its row is still to be made then.
 _AFTER_SECONDS = 60
 
-KEEPS_HEADER = "X-Backup-Attachments"
+KEEPS_HEADER = sent("X-Backup-Attachments")
 _BINARY = "application/octet-stream"
 _PRIVATE = {"Cache-Control": "private, no-store"}
 _IDS = re.compile(r"[A-Za-z0-9_-]{22}(?:,[A-Za-z0-9_-]{22})*", re.ASCII)

@@ -21,6 +21,7 @@ from worker.identity.once import spend
 from worker.identity.tokens import CHALLENGE, Audience, Claims, invalid, verify
 from worker.limits import RECENT_SIGN_IN_SECONDS
 from worker.web import Request
+from worker.wire.sent_headers import sent
 
 Method = Literal["none", "bearer", "ticket", "cookie"]
 
@@ -61,6 +62,7 @@ class Caller:
         return env.access.pseudonym(self.subject, lambda: pseudonym(env, self.subject))
 
 
+_AUTHORIZATION = sent("Authorization")
 STRANGER = Caller("", frozenset())
 
 # A subprotocol that a client offers beside the one that it wants to speak; we never answer it.
@@ -158,9 +160,9 @@ def _bearer(request: Request) -> str | None:
     Other schemes are between the client and a proxy. Raises `Unauthorized` for a bearer without a
     token or beside another credential: who sends two is not judged by the one that stands first.
     """
-    if request.headers.get("authorization") is None:
+    if request.headers.get(_AUTHORIZATION) is None:
         return None
-    header = (request.field("authorization") or "").strip()
+    header = (request.field(_AUTHORIZATION) or "").strip()
     if not any(_scheme(one) == "bearer" for one in header.split(",")):
         return None
     token = header.partition(" ")[2].strip()

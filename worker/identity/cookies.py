@@ -16,11 +16,12 @@ from worker.env import Env
 from worker.errors import CsrfFailed
 from worker.identity.sessions import Grant
 from worker.web import HeaderMap, Request
+from worker.wire.sent_headers import sent
 
 SESSION = "__Host-session"
 REFRESH = "__Host-refresh"
 CSRF = "__Host-csrf"
-CSRF_HEADER = "X-CSRF-Token"
+CSRF_HEADER = sent("X-CSRF-Token")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -25,7 +25,13 @@ from worker.profiles.store.profiles import ProfileStore, open_store
 from worker.quotas import require_room
 from worker.web import JSON, Request, Response
 from worker.wire import paging
+from worker.wire.sent_headers import sent
 
+_TYPE = sent("Content-Type")
+_ENCODING = sent("Content-Encoding")
+_CHECKSUM = sent("X-Checksum-Sha256")
+_SHARD = sent("X-Shard-Id")
+_NOTES = sent("X-Import-Notes")
 READ = "profiles:read"
 NDJSON = "application/x-ndjson"
 _GZIP_TYPES = ("application/gzip", "application/x-gzip")
@@ -149,7 +155,7 @@ def _plan(request: Request, caller: Caller, env: Env) -> Plan:
     mode = request.query.get("mode", "partial")
     if mode not in ("partial", "atomic"):
         raise BadRequest("mode must be partial or atomic.")
-    checksum = headers.get("x-checksum-sha256")
+    checksum = headers.get(_CHECKSUM)
     if checksum is not None and not _SHA256_HEX.fullmatch(checksum):
         raise BadRequest("X-Checksum-Sha256 must be 64 hexadecimal digits.")
     chosen = request.query.get("id")
@@ -163,16 +169,16 @@ def _plan(request: Request, caller: Caller, env: Env) -> Plan:
         checksum_sha256=checksum.lower() if checksum else None,
         box=digest_of(caller.subject, "POST /api/profiles/import", key) if key else None,
         idempotency_key=key,
-        shard_id=_note(headers.get("x-shard-id"), "X-Shard-Id"),
-        notes=_note(headers.get("x-import-notes"), "X-Import-Notes"),
+        shard_id=_note(headers.get(_SHARD), _SHARD),
+        notes=_note(headers.get(_NOTES), _NOTES),
         chosen=chosen is not None,
     )
 
 
 def _content(request: Request) -> tuple[str, bool]:
     """Return the media type and whether the body is gzip; raises `UnsupportedMediaType`."""
-    declared = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
-    encoding = (request.headers.get("content-encoding") or "identity").strip().lower()
+    declared = (request.headers.get(_TYPE) or "").partition(";")[0].strip().lower()
+    encoding = (request.headers.get(_ENCODING) or "identity").strip().lower()
     if declared not in (*_LINE_TYPES, *_GZIP_TYPES):
         raise UnsupportedMediaType(f"Send {NDJSON} or application/gzip.")
     if encoding not in ("identity", "gzip", "x-gzip"):

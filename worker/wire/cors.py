@@ -2,7 +2,8 @@
 Which pages of other origins may call from a browser (Fetch standard, "CORS protocol").
 
 Origins of CORS_ORIGINS may, with credentials. Doors with cors="any" (public data) may be read by
-every page, without. Everybody else gets no header, and a refusal if the browser asks before.
+every page, without. Everybody else gets no header, and a refusal if the browser asks before. They
+may send what some door reads (`worker.wire.sent_headers`).
 (facts/seeds.md §3.2.)
 """
 
@@ -11,21 +12,16 @@ from typing import TYPE_CHECKING
 from worker.env import Env
 from worker.errors import OriginNotAllowed
 from worker.web import Request, Response
+from worker.wire.sent_headers import declared
 
 if TYPE_CHECKING:
     from worker.route_table import Resource
 
-_SENT = ", ".join(
-    (
-        *("Authorization", "Content-Type", "If-Match", "If-None-Match", "Range"),
-        *("Idempotency-Key", "X-CSRF-Token", "X-Checksum-Sha256", "X-Import-Notes", "X-Shard-Id"),
-        *("X-DR-Actor", "X-DR-Session", "X-DR-Device", "X-Device-Id"),
-    )
-)
 _READ = ", ".join(
     (
         *("ETag", "Location", "Retry-After", "X-Request-Id", "Idempotent-Replayed"),
-        *("RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Content-Range"),
+        *("RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Content-Range", "Allow"),
+        *("Content-Disposition", "X-Checksum-Sha256"),
         # Electric's (facts/seeds.md §3.2, CORS) and the next challenge of user storage.
         *("electric-handle", "electric-offset", "electric-cursor", "electric-schema"),
         *("electric-up-to-date", "x-challenge-id", "x-challenge"),
@@ -47,7 +43,7 @@ def options(request: Request, resource: "Resource", env: Env) -> Response:
         if not _may(origin, resource, wanted, env):
             raise OriginNotAllowed("The setting CORS_ORIGINS lists who may.")
         headers["Access-Control-Allow-Methods"] = resource.allow
-        headers["Access-Control-Allow-Headers"] = _SENT
+        headers["Access-Control-Allow-Headers"] = declared()
         headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
     return Response(None, 204, headers)
 
