@@ -39,6 +39,7 @@ LANDED = {
     "20261128_backup_count_what_is_held.sql": "8e22735dafa30946f66e066dbe612cfd",
     "20261128_accounts_create_counters.sql": "fb62fca5955d2d117a485974495ae0b2",
     "20261128_relay_prekeys_once.sql": "9f080bfab2514a9de5999b0be4535c5f",
+    "20261128_relay_prekeys_waiting.sql": "c6ecdf6b4372005f452dee5ed5369737",
 }
 NAME = re.compile(rf"(\d{{4}}|\d{{8}})_({'|'.join(OWNERS)})_[a-z0-9_]+\.sql")
 # What changes a table, by SQLite's action code: which of its two names is the table's.

@@ -85,21 +85,22 @@ _GIVEN = """
 SELECT 1 AS one FROM one_time_prekeys WHERE account_id = ? AND taken_at > 0
     AND substr(public_key, -32) IN (?, ?)
 """
-# Who took none today gets the oldest; who took some, as long as more than the reserve are left and
-# less than a share was taken. Only what this very batch has taken still has its whole key.
-_TAKE = """
+# Who took none today gets the oldest; who took some, as long as that is less than a share and more
+# than the reserve are left. Only what this very batch has taken still has its whole key.
+_MINE = """
+FROM one_time_prekeys WHERE taken_by = ?4 AND account_id = ?1 AND kind = ?2 AND taken_at > ?5
+"""
+_TAKE = f"""
 UPDATE one_time_prekeys SET taken_at = ?3, taken_by = ?4 WHERE seq = (
     SELECT seq FROM one_time_prekeys WHERE account_id = ?1 AND kind = ?2 AND taken_at IS NULL
     ORDER BY seq LIMIT 1)
-AND (SELECT taken = 0 OR (taken < ?6 AND held > ?7) FROM
-    (SELECT count(*) AS taken FROM one_time_prekeys
-        WHERE taken_by = ?4 AND account_id = ?1 AND kind = ?2 AND taken_at > ?5),
-    (SELECT count(*) AS held FROM one_time_prekeys
-        WHERE account_id = ?1 AND kind = ?2 AND taken_at IS NULL))
+AND (NOT EXISTS (SELECT 1 {_MINE}) OR (SELECT count(*) {_MINE}) < ?6 AND EXISTS (
+    SELECT 1 FROM one_time_prekeys WHERE account_id = ?1 AND kind = ?2 AND taken_at IS NULL
+    LIMIT 1 OFFSET ?7))
 AND (?8 OR EXISTS (SELECT 1 FROM one_time_prekeys
     WHERE account_id = ?1 AND kind = 'ec' AND taken_at = ?3 AND length(public_key) > 32))
 RETURNING key_id, public_key, signature
-"""
+"""  # noqa: S608 - a constant
 # Those taken in the same millisecond by others have been answered too: a batch is one transaction.
 _SHORTEN = """
 UPDATE one_time_prekeys SET public_key = substr(public_key, -32), signature = NULL
