@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.accounts import later
 from tests.support.held import held
 from tests.support.prekeys import Device, Member, join
 from tests.support.problems import assert_problem
-from tests.support.relay import Peer
+from tests.support.relay import Peer, user
 from tests.support.running_host import RunningHost, running_host
 from worker.registry import DATA_HOLDERS
 from worker.relay import relay_pb2 as pb
@@ -98,12 +100,18 @@ async def test_head_says_whether_there_are_keys_and_takes_none(host: RunningHost
     assert (await bob.count())["one_time_pre_keys"] == 1
 
 
-async def test_somebody_called_count_is_found_by_id_and_day_one_name(host: RunningHost) -> None:
-    """The name of a door hides nobody."""
-    member, ada = await join(host, "count"), await join(host, "ada")
-    for path in ("/keys/count", f"/v1/keys/{member.grant['account_id']}"):
+@pytest.mark.parametrize("name", ["count", "digest"])
+async def test_whose_name_became_a_door_is_found_by_id_and_day_one_name(
+    host: RunningHost, name: str
+) -> None:
+    """Nobody gets such a name any more; it hides nobody who has it from an older version."""
+    older, device = await user(host, name), Device()
+    member = Member(host, name, {"token": older.token, "account_id": older.id}, device)
+    await _put(member, **device.upload())
+    ada = await join(host, "ada")
+    for path in (f"/keys/{name}", f"/v1/keys/{older.id}"):
         answer = await ada.ask("GET", path)
-        assert answer.json()["identity_key"] == member.device.identity_key
+        assert answer.json()["identity_key"] == device.identity_key
 
 
 async def test_an_update_changes_what_it_names_and_nothing_else(host: RunningHost) -> None:
