@@ -41,6 +41,8 @@ def show_report(report: dict[str, Any]) -> None:
         f"{report['lines_total']:,} lines: {report['profiles_stored']:,} profiles stored, "
         f"{report['lines_invalid']:,} lines refused"
     )
+    if report.get("seems"):
+        print(report["seems"])
     if waits := report.get("waits"):
         following = f"; the next is at {waits['next_try_at']}" if "next_try_at" in waits else ""
         print(f"the store is awaited: {waits['tries']} tries in vain{following}")

@@ -261,7 +261,7 @@ async def test_lines_of_thousands_of_faults_leave_the_host_answering(host: Runni
 @pytest.mark.parametrize("query", ["", "?mode=atomic"])
 async def test_large_profiles_in_any_script_are_stored(either: RunningHost, query: str) -> None:
     """Lines near the limit, of four-byte characters, backslashes and quotes: whole batches fit."""
-    texts = ["😀" * 30_000, "\\" * 60_000, '"' * 60_000, "é" * 60_000, "\0" * 20_000]
+    texts = ["😀" * 30_000, "\\" * 60_000, '"' * 60_000, "é" * 60_000, "\x01" * 20_000]
     sent = [
         profile(f"usr_large{number:03d}", interests=[texts[number % len(texts)]])
         for number in range(60)

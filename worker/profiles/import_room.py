@@ -193,7 +193,8 @@ class ImportRoom(DurableObject):
         if not run.plan.staged:
             run.tally.profiles_stored = self._seen.count()
         state = reports.REFUSED if status == 422 else reports.DONE
-        made = await self._make_report(run.plan, run.tally, state, status=status)
+        seems = {"seems": run.seems} if run.seems else {}
+        made = await self._make_report(run.plan, run.tally, state, status=status, **seems)
         response = reports.answer(made, request_id)
         await self._conclude(made, answer_of(run.plan, run.digest, response))
         return response

@@ -15,6 +15,7 @@ from worker.env import Env
 from worker.errors import PayloadTooLarge
 from worker.limits import KIB
 from worker.profiles.errors import ChecksumMismatch
+from worker.profiles.mistaken import opens_array, sentence_for
 from worker.profiles.model import V1, V2, VERSIONS, keeps_its_text
 from worker.profiles.report import ERRORS_IN_REPORT, Plan, Tally
 from worker.profiles.store.profiles import Row
@@ -58,6 +59,8 @@ class ImportRun:
         # Nobody asks for the digest of a body without checksum and key.
         self._is_hashed = plan.checksum_sha256 is not None or plan.box is not None
         self._digest = hashlib.sha256()
+        # The first two lines that are not blank: they tell what a body is that is no NDJSON.
+        self._first: list[bytes] = []
         self._batch: list[Row] = []
         self._batch_chars = 0
         self._storing: asyncio.Future[None] | None = None
@@ -66,6 +69,13 @@ class ImportRun:
     def digest(self) -> str:
         """The SHA-256 (hex) of the body as it arrived, if a checksum or key asks for it."""
         return self._digest.hexdigest()
+
+    @property
+    def seems(self) -> str:
+        """What the body seems to be when no line is valid: a sentence, or nothing."""
+        if self.tally.lines_valid or not self._first:
+            return ""
+        return sentence_for(self._first[0], self._first[-1])
 
     async def consume(self, chunks: AsyncIterable[bytes]) -> None:
         """
@@ -114,8 +124,14 @@ class ImportRun:
 
     def _judge_all(self, lines: list[tuple[int, bytes | None]]) -> None:
         tally, batch, judge = self.tally, self._batch, self._judge
+        if len(self._first) < 2:
+            self._first += [line or b"" for _, line in lines[: 2 - len(self._first)]]
+        is_array = bool(self._first) and opens_array(self._first[0])
         for line_no, line in lines:
             verdict = judge(line, line_no, explain=len(tally.errors) < ERRORS_IN_REPORT)
+            if is_array and isinstance(verdict, Row):
+                # The last element has no comma behind it; nobody wants that one alone.
+                verdict = _IN_ARRAY
             if isinstance(verdict, Row):
                 batch.append(verdict)
                 self._batch_chars += len(verdict.document)
@@ -145,6 +161,9 @@ _TOO_DEEP = [Violation("$", "json_parse_error", "the line is nested too deeply")
 _HALF_PAIR = [
     Violation("$", "json_parse_error", "a \\u escape in the line is half of a surrogate pair")
 ]
+_IN_ARRAY = [Violation("$", "json_parse_error", "the line is part of a JSON array")]
+_NUL = [Violation("$", "nul_character", "a text in the line holds the character U+0000")]
+_TWICE = [Violation("$", "duplicate_member", "an object in the line has two members of one name")]
 _NO_RULE = [Violation("$", "validation", "the line does not conform to the schema")]
 
 
@@ -156,6 +175,31 @@ def _no_constant(_name: str) -> Any:
 def _not_json(what: str, position: int) -> list[Violation]:
     message = f"not valid JSON: {what} at column {position + 1}"
     return [Violation("$", "json_parse_error", message)]
+
+
+class _TwiceError(Exception):
+    """A member name occurs twice in one object."""
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    if len(dict(members)) != len(members):
+        raise _TwiceError
+
+
+def _repeats_a_name(text: str) -> bool:
+    """Whether readers could differ in what *text* (valid JSON) says: not all keep the last."""
+    try:
+        json.loads(text, object_pairs_hook=_once)
+    except _TwiceError:
+        return True
+    return False
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_nul, inner))
 
 
 class Judge:
@@ -199,11 +243,15 @@ class Judge:
             check = self._checks[V2]
         if not check.accepts(document):
             return (check.explain(document) if explain else None) or _NO_RULE
+        return self._row(text, document, line_no)
+
+    def _row(self, text: str, document: dict[str, Any], line_no: int) -> Row | list[Violation]:
+        if "\\u0000" in text and _has_nul(document):
+            return _NUL
         if keeps_its_text(text, document):
             return Row(document["profile_id"], text, line_no)
-        return self._rewritten(document, line_no)
-
-    def _rewritten(self, document: dict[str, Any], line_no: int) -> Row | list[Violation]:
+        if _repeats_a_name(text):
+            return _TWICE
         text = self._write(document)
         try:
             text.encode()

@@ -164,6 +164,8 @@ def answer(report: dict[str, Any], request_id: str) -> Response:
 def _why(report: dict[str, Any]) -> str:
     if report["lines_total"] == 0:
         return "The body holds no line."
+    if report.get("seems"):
+        return str(report["seems"])
     if report["lines_valid"] == 0:
         return "No line is a valid profile; the errors say why."
     return "In atomic mode one invalid line refuses the whole import; nothing was stored."
