@@ -94,22 +94,25 @@ class Log:
             self._write("".join(map(self._request_line, finished)))
 
     def _request_line(self, one: FinishedRequest) -> str:
+        method, route, status, started, ended, request_id, attributes = one
         members = {
-            **self._head(one.ended, "info", "request"),
+            "ts": self._time(ended),
+            "level": "info",
+            "event": "request",
             **self._labels,
-            "method": one.method if one.method in METHODS else "OTHER",
-            "route": one.route,
-            "status": one.status,
-            "ms": round((one.ended - one.started) * 1000, 2),
-            "request_id": one.request_id,
-            **one.attributes,
+            "method": method if method in METHODS else "OTHER",
+            "route": route,
+            "status": status,
+            "ms": round((ended - started) * 1000, 2),
+            "request_id": request_id,
+            **attributes,
         }
         return _encode(members) + "\n"
 
     def event(self, level: str, event: str, **members: Any) -> None:
         """Write one event; *members* are for machines and must hold nothing personal."""
         self.flush()  # keeps the lines in order
-        head = self._head(self._now(), level, event)
+        head = {"ts": self._time(self._now()), "level": level, "event": event}
         self._write(_encode({**head, **members, **self._labels}) + "\n")
 
     def error(self, event: str, error: BaseException, **members: Any) -> None:
@@ -126,11 +129,9 @@ class Log:
             trace = trace.tb_next
         self.event("error", event, exception=type(error).__name__, at=frames[-6:], **members)
 
-    def _head(self, now: float, level: str, event: str) -> dict[str, str]:
-        """Return the members that begin every line."""
+    def _time(self, now: float) -> str:
         second = int(now)
         if second != self._second:
             self._second = second
             self._stamp = iso_time(second)[:-5]
-        stamp = f"{self._stamp}.{int((now - second) * 1000):03d}Z"
-        return {"ts": stamp, "level": level, "event": event}
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"

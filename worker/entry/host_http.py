@@ -168,17 +168,18 @@ class _Whole(web.StreamResponse):
 
 
 def _head(raw: web.BaseRequest, response: Response, safe: SafeHeaders, length: int) -> bytes:
-    status = response.status
-    fields = {**response.headers, "Date": _date(int(time.time()))}
-    if status not in _NO_BODY:
-        fields.setdefault("Content-Length", str(length))
+    status, fields = response.status, response.headers
     if not raw.keep_alive:
         fields["Connection"] = "close"
     elif raw.version == HttpVersion10:
         fields["Connection"] = "keep-alive"
-    start = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n"
+    has_length = status in _NO_BODY or "Content-Length" in fields
+    size = "" if has_length else f"Content-Length: {length}\r\n"
     cookies = "".join([f"Set-Cookie: {cookie}\r\n" for cookie in response.cookies])
-    return f"{start}{safe.lines_beside(fields)}{_lines(fields)}{cookies}\r\n".encode()
+    return (
+        f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{safe.lines_beside(fields)}"
+        f"{_lines(fields)}Date: {_date(int(time.time()))}\r\n{size}{cookies}\r\n"
+    ).encode()
 
 
 def unasked(problem: Problem, request_id: str, safe: SafeHeaders) -> bytes:
