@@ -184,7 +184,7 @@ class Line:
         unsent = self._transport.get_write_buffer_size()
         moved = (0 if request is None else request.writer.output_size, unsent)
         # With nothing to send, a request under way waits for us or has a deadline for its body.
-        if moved != self._moved or (request is not None and not unsent):
+        if moved != self._moved if unsent else request is not None:
             self._moved, self._since = moved, now
         still = unsent or request is not None
         until = self._since + (board.body if still else board.idle if self._asked else board.head)
