@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, TypeVar, cast
 
 from worker.codec import unb64url
+from worker.mail import mailbox as mailboxes
 from worker.mail.smtp_server import SmtpServer
 
 Network = IPv4Network | IPv6Network
@@ -137,7 +138,7 @@ def url(default: str, help: str) -> str:
 
 def mailbox(default: str, help: str) -> tuple[str, str]:
     """A name for people, or "", with a mail address."""
-    return _declare("mailbox", default, help, _mailbox)
+    return _declare("mailbox", default, help, mailboxes.read)
 
 
 def smtp(help: str) -> SmtpServer | None:
@@ -167,8 +168,6 @@ def keyring(help: str) -> Keyring:
 
 _LISTED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:\[\]-]+", re.ASCII)
 _ORIGIN = re.compile(r"(https?://[a-z0-9.:\[\]-]+)/?", re.ASCII)
-_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}"
-_MAILBOX = re.compile(rf"(?:([A-Za-z0-9 .'_-]{{1,60}})<({_ADDRESS})>|({_ADDRESS}))", re.ASCII)
 _WEBHOOK = re.compile(
     r"(https://|http://(127\.0\.0\.1|localhost|\[::1\])(:|/))[\x21-\x7e]{1,2000}", re.ASCII
 )
@@ -232,14 +231,6 @@ def _private(text: str) -> Secret | None:
     if not text.isascii() or not text.isprintable():
         raise ValueError("expected one line of ASCII")
     return Secret(text.encode()) if text else None
-
-
-def _mailbox(text: str) -> tuple[str, str]:
-    """Return (name for people or "", address)."""
-    found = _MAILBOX.fullmatch(text)
-    if found is None:
-        raise ValueError("expected name@example.org or Name <name@example.org>")
-    return (found[1] or "").strip(), found[2] or found[3]
 
 
 def _smtp(text: str) -> SmtpServer | None:

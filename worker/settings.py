@@ -84,7 +84,7 @@ class Settings:
     )
     mail_from: tuple[str, str] = mailbox(
         "Edgekeep <no-reply@localhost>",
-        "Who mail of this deployment is from: `Name <name@example.org>`.",
+        "Who mail of this deployment is from: `Name <name@example.org>` (RFC 5322).",
     )
     smtp_url: SmtpServer | None = smtp(
         "The mail server of a host: `smtps://user:password@host:465` or "

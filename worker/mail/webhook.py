@@ -8,6 +8,7 @@ hosts. (https://developers.cloudflare.com/workers/runtime-apis/tcp-sockets/#cons
 import json
 
 from worker.fetch import Fetch, FetchFailed, Outgoing
+from worker.mail import mailbox
 from worker.mail.port import Mail, MailFailed
 from worker.settings import Settings
 
@@ -50,9 +51,8 @@ class WebhookMail:
         return headers
 
     def _body(self, mail: Mail) -> bytes:
-        name, sender = self._settings.mail_from
         members = {
-            "from": f"{name} <{sender}>" if name else sender,
+            "from": mailbox.write(self._settings.mail_from),
             "to": mail.to,
             "subject": mail.subject,
             "text": mail.text,
