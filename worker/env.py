@@ -84,6 +84,7 @@ class Env:
     db: D1Database = field(init=False)
     blobs: R2Bucket = field(init=False)
     import_room: ObjectNamespace = field(init=False)
+    profile_count: ObjectNamespace = field(init=False)
     idempotency_box: ObjectNamespace = field(init=False)
     rate_limiter: ObjectNamespace = field(init=False)
     inbox: ObjectNamespace = field(init=False)

@@ -18,6 +18,7 @@ from worker.deployment import doors as deployment
 from worker.env import Env
 from worker.idempotency import IdempotencyBox
 from worker.limiter.actor import RateLimiter
+from worker.profiles.count import ProfileCount, recount_nightly
 from worker.profiles.holder import ImportHolder
 from worker.profiles.import_room import ImportRoom
 from worker.relay.inbox.actor import Inbox
@@ -31,13 +32,14 @@ Job = Callable[[Env], Awaitable[None]]
 ACTORS: Mapping[str, type[DurableObject]] = {
     "ImportRoom": ImportRoom,
     "IdempotencyBox": IdempotencyBox,
+    "ProfileCount": ProfileCount,
     "RateLimiter": RateLimiter,
     "Inbox": Inbox,
 }
 
 # What runs by the clock: the cron expressions of wrangler_compat.toml.
 SCHEDULES: Mapping[str, Job] = {
-    "17 3 * * *": deployment.tidy_database,
+    "17 3 * * *": deployment.in_turn(deployment.tidy_database, recount_nightly),
     "41 * * * *": deployment.in_turn(sessions.purge, keys.tidy),
     "43 * * * *": deployment.in_turn(backup_sweep.sweep, quotas.release_over),
 }

@@ -38,6 +38,7 @@ LANDED = {
     "20261127_quotas_create_tables.sql": "2d8ec7ee2c54099e3b4a20da69b69393",
     "20261128_backup_count_what_is_held.sql": "8e22735dafa30946f66e066dbe612cfd",
     "20261128_accounts_create_counters.sql": "fb62fca5955d2d117a485974495ae0b2",
+    "20261128_profiles_create_count.sql": "7c1b7364aba15d06e6950f2e3a62b2f9",
     "20261128_relay_prekeys_once.sql": "9f080bfab2514a9de5999b0be4535c5f",
     "20261128_relay_prekeys_waiting.sql": "c6ecdf6b4372005f452dee5ed5369737",
 }

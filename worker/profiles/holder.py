@@ -23,6 +23,8 @@ class ImportHolder:
         Owned("kv", f"IDEMPOTENCY_KV/{idempotency.PREFIX}"),
         Owned("kv", f"PROFILES_KV/{KV_PREFIX}", "", "kept", _PSEUDONYMS),
         Owned("table", "profiles", "", "kept", _PSEUDONYMS),
+        Owned("table", "profile_count", "", "kept", "A number."),
+        Owned("actor", "ProfileCount", "", "kept", _PSEUDONYMS),
     )
 
     async def export(self, env: Env, account_id: str) -> AsyncIterator[Exported]:

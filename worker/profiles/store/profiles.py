@@ -7,12 +7,14 @@ D1: table `profiles`, one row each (migration 0001).
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from d1_schema.contract import D1Database
+from durable.contract import DurableError, ObjectStub
 from kv.checks import MAX_KEY_BYTES
 from kv.contract import KVNamespace, KVPut
 from worker.codec import canonical_json
@@ -23,7 +25,7 @@ KV_PREFIX = "profile:"
 # valid can be stored in either store; D1 alone may hold longer ones of before.
 LONGEST_ID = MAX_KEY_BYTES - len(KV_PREFIX)
 REPORT_PREFIX = "report:"
-_BULK = 100  # KV reads at most 100 keys at once (bindings.md A7)
+READ_AT_ONCE = 100  # KV reads at most 100 keys at once (bindings.md A7)
 
 
 class Row(NamedTuple):
@@ -70,14 +72,22 @@ def open_store(env: Env, kind: str | None = None) -> ProfileStore:
     """Return the store that the setting PROFILE_STORE (or *kind*) names."""
     if (kind or env.settings.profile_store) == "d1":
         return D1ProfileStore(env.db)
-    return KvProfileStore(env.profiles_kv)
+    return KvProfileStore(env.profiles_kv, counter(env), env.tools.random_bytes(8).hex())
+
+
+def counter(env: Env) -> ObjectStub:
+    """Return the actor that counts the profiles in KV."""
+    return env.profile_count.get_by_name("profiles")
 
 
 class KvProfileStore:
-    """Profiles in PROFILES_KV."""
+    """Profiles in PROFILES_KV; the *counter* is told of each write. *token* names ours."""
 
-    def __init__(self, kv: KVNamespace) -> None:
+    def __init__(self, kv: KVNamespace, counter: ObjectStub, token: str) -> None:
         self._kv = kv
+        self._counter = counter
+        self._token = token
+        self._writes = 0
 
     def takes(self, profile_id: str) -> bool:
         """Whether a key has room for *profile_id*."""
@@ -93,14 +103,15 @@ class KvProfileStore:
     async def put_many(self, rows: Sequence[Row], import_id: str, now_ms: int) -> None:
         """Insert or replace *rows*; each id is written once, with its last document."""
         last = {row.profile_id: row.document for row in rows}
-        await self._kv.put_many([KVPut(KV_PREFIX + key, value) for key, value in last.items()])
+        puts = [KVPut(KV_PREFIX + key, value) for key, value in last.items()]
+        await self._counted(list(last), True, lambda: self._kv.put_many(puts))
 
     async def written(self, digests: Mapping[str, str], import_id: str) -> list[str]:
         """Compare the texts: KV does not say who wrote them."""
         ids = list(digests)
         found: list[str] = []
-        for start in range(0, len(ids), _BULK):
-            part = [KV_PREFIX + profile_id for profile_id in ids[start : start + _BULK]]
+        for start in range(0, len(ids), READ_AT_ONCE):
+            part = [KV_PREFIX + profile_id for profile_id in ids[start : start + READ_AT_ONCE]]
             for key, document in (await self._kv.get_many(part)).items():
                 profile_id = key.removeprefix(KV_PREFIX)
                 if document and Row(profile_id, document).digest() == digests[profile_id]:
@@ -109,7 +120,26 @@ class KvProfileStore:
 
     async def delete_many(self, profile_ids: Sequence[str]) -> None:
         """Delete profiles."""
-        await asyncio.gather(*(self._kv.delete(KV_PREFIX + key) for key in profile_ids))
+
+        async def delete() -> None:
+            await asyncio.gather(*(self._kv.delete(KV_PREFIX + key) for key in profile_ids))
+
+        await self._counted(list(profile_ids), False, delete)
+
+    async def _counted(
+        self, ids: list[str], present: bool, write: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Make a write between its announcement and its settling; a crash leaves the former."""
+        self._writes += 1
+        token = f"{self._token}-{self._writes}"
+        await self._counter.call("expect", token, ids)
+        try:
+            await write()
+        except Exception:
+            with contextlib.suppress(DurableError):
+                await self._counter.call("doubt", token)
+            raise
+        await self._counter.call("settle", token, ids, present)
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids; a page may be short while a next position is given."""
@@ -117,20 +147,14 @@ class KvProfileStore:
         return [key.name.removeprefix(KV_PREFIX) for key in page.keys], page.cursor
 
     async def count(self) -> int:
-        """Count by listing: KV keeps no total."""
-        total = 0
-        position: str | None = None
-        while True:
-            ids, position = await self.page(1000, position)
-            total += len(ids)
-            if position is None:
-                return total
+        """Ask the counter: KV keeps no total."""
+        return int(await self._counter.call("total"))
 
     async def documents(self) -> AsyncIterator[Row]:
         """Yield every profile; one deleted while we read is left out."""
         position: str | None = None
         while True:
-            ids, position = await self.page(_BULK, position)
+            ids, position = await self.page(READ_AT_ONCE, position)
             if ids:
                 found = await self._kv.get_many([KV_PREFIX + profile_id for profile_id in ids])
                 for profile_id in ids:
@@ -214,8 +238,8 @@ class D1ProfileStore:
         return ids, ids[-1] if len(rows) > limit else None
 
     async def count(self) -> int:
-        """Return the number of rows."""
-        return int(await self._db.prepare("SELECT count(*) AS total FROM profiles").first("total"))
+        """Return the number of rows, which the table's triggers keep."""
+        return int(await self._db.prepare("SELECT total FROM profile_count").first("total"))
 
     async def documents(self) -> AsyncIterator[Row]:
         """Yield every profile in order of its id."""
@@ -227,6 +251,11 @@ class D1ProfileStore:
             if not rows:
                 return
             after = rows[-1][0]
+
+
+async def recount_d1(db: D1Database) -> None:
+    """Count the rows anew."""
+    await db.prepare("UPDATE profile_count SET total = (SELECT count(*) FROM profiles)").run()
 
 
 # -- the report of an import, when it is final ---------------------------------------------------
