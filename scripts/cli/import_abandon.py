@@ -18,7 +18,11 @@ An import that has ended stays as it is. `edgekeep report ID` only looks."""
 
 def add(verbs: Verbs) -> None:
     """Add `abandon`."""
-    parser = verbs.add("abandon", _abandon, _ABOUT, ["edgekeep abandon imp_20261121080000_a1b2c3"])
+    examples = [
+        "edgekeep abandon imp_20261121080000_a1b2c3",
+        "edgekeep abandon imp_20261121080000_a1b2c3 --json",
+    ]
+    parser = verbs.add("abandon", _abandon, _ABOUT, examples)
     parser.add_argument("id", metavar="ID", help="the import id")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     add_server(parser)

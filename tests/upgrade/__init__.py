@@ -1,0 +1,1 @@
+"""States that landed versions made, opened by today's."""
