@@ -39,7 +39,10 @@ def add(verbs: Verbs) -> None:
         "Sign in to your account on a new device or folder, with a new identity: what waits cannot "
         "be read any more and is dropped, who wrote it is told, and other devices are signed off. "
         f"{_HONESTLY}",
-        ["edgekeep relay login ada --home ./new-phone"],
+        [
+            "edgekeep relay login ada --home ./new-phone",
+            "edgekeep relay login ada --url https://relay.example.org",
+        ],
     )
     for parser in (register, login):
         parser.add_argument("name", help="the username: 3 to 50 of a-z, 0-9 and _")
