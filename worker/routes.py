@@ -69,6 +69,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/auth/signout", sessions.sign_out, SIGN_OUT),
     Route("POST", "/api/auth/magic-link", links.ask, ANYONE, SIGN_IN),
     Route("GET", "/api/auth/magic-link/verify", links.verify, ANYONE),
+    Route("POST", "/api/auth/magic-link/code", links.verify_code, ANYONE, SIGN_IN),
     Route("POST", "/v1/sessions/key/challenge", identities.sign_in_challenge, ANYONE, SIGN_IN),
     Route("POST", "/v1/sessions/key", identities.sign_in, ANYONE, SIGN_IN),
     Route("GET", "/v1/identities", identities.list_identities, PERSON),

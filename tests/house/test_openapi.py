@@ -100,7 +100,7 @@ GOES_ON_WHEN_FULL = {
     *("/v1/users/me/password", "/v1/sessions", "/v1/sessions/refresh", "/v1/tokens", "/v1/tickets"),
     *("/auth/login", "/api/auth/signout", "/api/auth/magic-link", "/v1/sessions/key/challenge"),
     *("/v1/sessions/key", "/v1/identities/email", "/v1/identities/email/verify"),
-    *("/v1/identities/key/challenge", "/api/profiles/import/abandon"),
+    *("/v1/identities/key/challenge", "/api/profiles/import/abandon", "/api/auth/magic-link/code"),
 }
 
 

@@ -4,12 +4,16 @@ Magic links: an address of ours in a mail that signs in, or links the mailbox to
 A link holds ten minutes, once, and only in the browser that asked (facts/seeds.md §3.3). Nothing is
 kept until it is used: the link says all there is, under a seal that only this deployment can make.
 In it is the keyed hash of the address, under every look-up key, and never the address itself.
+
+A mail may be read on another device than the one that asked. So it brings a code too, to be typed
+where the link was asked for: it follows from that browser's cookie, the address, and the minute in
+which the link ends, so again nothing is kept but how often somebody tried.
 """
 
 import hashlib
 import hmac
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Final
 
 from worker.accounts.errors import InvalidLink, OtherBrowser
@@ -35,6 +39,13 @@ _NONCE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _LOCAL_PATH = re.compile(r"/[\x21-\x7e]*", re.ASCII)
 # A link of ours has a few hundred characters; nothing larger is worth opening.
 _TOKEN_CHARS: Final = 4096
+# 40 bits in letters and digits that are not mistaken for each other (Crockford's base 32).
+_CODE_LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CODE_CHARS: Final = 8
+_MISREAD: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
+# Tries that one browser has for one address, until its links end.
+CODE_TRIES: Final = 5
+_MINUTE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,8 @@ def check_browser(request: Request, link: Link) -> None:
     shown = cookies.read(request.headers).get(COOKIE, "")
     if not hmac.compare_digest(_fingerprint(shown), link.browser):
         raise OtherBrowser(
-            "A link opens only in the browser in which it was asked for. Ask for one here."
+            "A link opens only in the browser in which it was asked for. Type the code of the mail"
+            " there, or ask for a link here."
         )
 
 
@@ -115,6 +127,48 @@ async def use(env: Env, link: Link) -> Way:
     if not spellings or not await spend(env, f"{_PURPOSE}:{link.token_id}", link.expires_at):
         raise invalid()
     return Way("email", spellings, secret=spellings[0][1])
+
+
+def code(env: Env, link: Link) -> str:
+    """Return what can be typed, in the browser that asked, in the place of *link*."""
+    said = (_PURPOSE, link.browser, link.spellings[0][1], link.account_id, link.session_id)
+    text = "\0".join((*said, str(link.expires_at // _MINUTE)))
+    key = env.settings.session_key.reveal()
+    number = int.from_bytes(hmac.digest(key, b"code\0" + text.encode(), "sha256"))
+    letters = (_CODE_LETTERS[number >> 5 * at & 31] for at in range(_CODE_CHARS))
+    return "".join(letters)
+
+
+def spaced(typed: str) -> str:
+    """Write a code so that it is easily typed."""
+    half = _CODE_CHARS // 2
+    return f"{typed[:half]}-{typed[half:]}"
+
+
+async def by_code(env: Env, asked: Link, typed: str) -> Link:
+    """
+    Return the link whose code was *typed*; *asked* is what a new link for this browser would say.
+
+    Raises `InvalidLink`, also after too many tries.
+    """
+    if not await _may_try(env, asked):
+        raise invalid()
+    wanted = typed.upper().translate(_MISREAD)
+    for minutes in range(MAGIC_LINK_SECONDS // _MINUTE + 1):
+        link = replace(asked, expires_at=asked.expires_at - minutes * _MINUTE)
+        if hmac.compare_digest(code(env, link).encode(), wanted.encode(errors="replace")):
+            # As with a link: once. Its name is the code's, which no other link shares.
+            return replace(link, token_id=f"code:{_fingerprint(link.browser + wanted)}")
+    raise invalid()
+
+
+async def _may_try(env: Env, asked: Link) -> bool:
+    """Use one of the few tries up; False when there is none left."""
+    row = f"{_PURPOSE}-try:{_fingerprint(asked.browser + asked.spellings[0][1])}"
+    for number in range(CODE_TRIES):
+        if await spend(env, f"{row}:{number}", asked.expires_at):
+            return True
+    return False
 
 
 def invalid() -> InvalidLink:
@@ -156,6 +210,8 @@ def mail(env: Env, address: str, link: Link) -> Mail:
         f"Open this to {what}:\n\n"
         f"{env.settings.public_url}{PATH}?token={seal(env, link)}\n\n"
         f"It holds {minutes} minutes, once, and only in the browser in which you asked for it.\n"
+        f"Is that on another device? Then type this code there: {spaced(code(env, link))}\n"
+        "Tell it to nobody, and type it nowhere else.\n"
         "If you did not ask, do nothing: without that browser it is of no use to anybody.\n"
     )
     return Mail(address, "Link your mailbox" if link.account_id else "Your link to sign in", text)

@@ -67,12 +67,41 @@ async def verify(request: Request, caller: Caller, env: Env) -> Response:
         raise
 
 
-async def verify_for_session(request: Request, caller: Caller, env: Env) -> Response:
-    """Open a link for a mailbox by its token: for programs, which show their session instead."""
+async def verify_code(request: Request, caller: Caller, env: Env) -> Response:
+    """Sign in with the code of a mail that is read elsewhere, in the browser that asked."""
+    cookies.check_origin(request, env)
     members = await Members.of(request)
-    token = members.text("token")
+    address, typed = _addressed(members), members.text("code")
     members.done()
-    link = magic_link.unseal(env, token)
+    asked = magic_link.make(env, address, magic_link.nonce_of(request, env))
+    link = await magic_link.by_code(env, asked, typed)
+    return await _signed_in(env, link)
+
+
+def _addressed(members: Members) -> str:
+    """Return the address in a body, normalised; what is none becomes a fault of *members*."""
+    typed = members.text("email")
+    try:
+        return normalise(typed)
+    except ValueError:
+        if typed:
+            members.fault("email", "format", RULE)
+        return ""
+
+
+async def verify_for_session(request: Request, caller: Caller, env: Env) -> Response:
+    """Open a link for a mailbox by its token or, where it was asked for, by email and code."""
+    members = await Members.of(request)
+    if "code" in members.body:
+        address, typed = _addressed(members), members.text("code")
+        members.done()
+        whose = {"account_id": caller.subject, "session_id": caller.session_id}
+        asked = magic_link.make(env, address, magic_link.nonce_of(request, env), **whose)
+        link = await magic_link.by_code(env, asked, typed)
+    else:
+        token = members.text("token")
+        members.done()
+        link = magic_link.unseal(env, token)
     if (link.account_id, link.session_id) != (caller.subject, caller.session_id):
         raise magic_link.invalid()
     await store.add(env, caller.subject, await magic_link.use(env, link))
@@ -111,11 +140,15 @@ def _refuse_fetching_ahead(request: Request) -> None:
             raise BadRequest("Open the link; it is not to be fetched ahead.")
 
 
-async def _sign_in(request: Request, env: Env, link: Link) -> Response:
+async def _signed_in(env: Env, link: Link) -> Response:
     way = await magic_link.use(env, link)
     held = await store.account_for(env, way)
     grant = await begin(env, SignIn(held.account_id, way.kind, secret=held.secret))
-    answer = granted(env, grant, in_cookies=True)
+    return granted(env, grant, in_cookies=True)
+
+
+async def _sign_in(request: Request, env: Env, link: Link) -> Response:
+    answer = await _signed_in(env, link)
     text = "You can close this page and go on where you asked for the link."
     return _gone_on(request, link, answer, "You are signed in", text)
 
