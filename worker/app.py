@@ -13,6 +13,7 @@ from worker.errors import (
     NotFound,
     Problem,
 )
+from worker.identity import cookies
 from worker.identity.caller import identify
 from worker.limiter.counting import address_key, network_key, refused, spared
 from worker.limits import GENERAL, OF_NETWORK, RateLimit
@@ -50,6 +51,7 @@ class Worker:
         except Exception as error:
             response = refusal(_problem_of(error, env, request_id), request_id)
         response.headers["X-Request-Id"] = request_id
+        cookies.fit(request, response, env)
         cors.mark(request, response, resource, env)
         env.log.request(
             FinishedRequest(

@@ -106,9 +106,9 @@ def unseal(env: Env, token: str) -> Link:
     return link
 
 
-def check_browser(request: Request, link: Link) -> None:
+def check_browser(request: Request, env: Env, link: Link) -> None:
     """Raise `OtherBrowser` unless *request* has the cookie of the browser that asked."""
-    shown = cookies.read(request.headers).get(COOKIE, "")
+    shown = cookies.read(request, env).get(COOKIE, "")
     if not hmac.compare_digest(_fingerprint(shown), link.browser):
         raise OtherBrowser(
             "A link opens only in the browser in which it was asked for. Type the code of the mail"
@@ -178,7 +178,7 @@ def invalid() -> InvalidLink:
 
 def nonce_of(request: Request, env: Env) -> str:
     """Return the browser's cookie, a new one unless it has one: earlier links then still hold."""
-    shown = cookies.read(request.headers).get(COOKIE, "")
+    shown = cookies.read(request, env).get(COOKIE, "")
     return shown if _NONCE.fullmatch(shown) else b64url(env.tools.random_bytes(32))
 
 

@@ -216,7 +216,7 @@ async def _of_query(token: str, who: Who, env: Env) -> tuple[Claims, Method]:
 
 async def _of_cookie(request: Request, who: Who, env: Env) -> tuple[Claims, Method] | None:
     """Return what the session cookie says; None where it is of no use and none is needed."""
-    token = cookies.read(request.headers).get(cookies.SESSION)
+    token = cookies.read(request, env).get(cookies.SESSION)
     if not token:
         return None
     try:

@@ -5,27 +5,34 @@ Cookies of a browser session, and the proof that a change comes from our own pag
 scripts; `__Host-csrf` is for scripts to read and to send back as X-CSRF-Token (double submit). The
 CSRF token is bound to the session by a seal, so that a planted cookie proves nothing
 (facts/seeds.md X25; OWASP, signed double-submit cookie).
+
+Safari takes no Secure cookie over plain http, not even on this machine, and so none of these. In
+development there, and nowhere else, they are written without Secure under names of their own.
 """
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 
 from worker.codec import b64url
 from worker.env import Env
 from worker.errors import CsrfFailed
 from worker.identity.sessions import Grant
-from worker.web import HeaderMap, Request
+from worker.web import Request, Response
 from worker.wire.sent_headers import sent
 
 SESSION = "__Host-session"
 REFRESH = "__Host-refresh"
 CSRF = "__Host-csrf"
 CSRF_HEADER = sent("X-CSRF-Token")
+_PREFIX = "__Host-"
+_PLAIN_PREFIX = "dev-"
+_THIS_MACHINE = re.compile(r"http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?", re.ASCII)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def read(headers: HeaderMap) -> Mapping[str, str]:
+def read(request: Request, env: Env) -> Mapping[str, str]:
     """
     Return the cookies of a request by name; a repeated name has the value "".
 
@@ -34,9 +41,12 @@ def read(headers: HeaderMap) -> Mapping[str, str]:
     And it holds one cookie of such a name: of two, one was planted, and neither counts.
     """
     found: dict[str, str] = {}
-    for part in (headers.get("cookie") or "").split(";"):
+    plain = _is_plain(request, env)
+    for part in (request.headers.get("cookie") or "").split(";"):
         name, equals, value = part.strip(" \t").partition("=")
         if equals:
+            if plain and name.startswith(_PLAIN_PREFIX):
+                name = _PREFIX + name.removeprefix(_PLAIN_PREFIX)
             found[name] = "" if name in found else value
     return found
 
@@ -45,6 +55,29 @@ def write(name: str, value: str, seconds: int, *, script: bool = False) -> str:
     """Return a Set-Cookie field: over TLS (or loopback) only, to this host only."""
     hidden = "" if script else " HttpOnly;"
     return f"{name}={value}; Path=/; Max-Age={seconds}; Secure;{hidden} SameSite=Lax"
+
+
+def fit(request: Request, response: Response, env: Env) -> None:
+    """Let the cookies of *response* be such that the browser that made *request* takes them."""
+    if not (response.cookies and _is_plain(request, env)):
+        return
+    env.log.event("warning", "cookies_without_secure", request_id=request.request_id)
+    response.cookies = tuple(
+        field.replace(_PREFIX, _PLAIN_PREFIX, 1).replace(" Secure;", "", 1)
+        for field in response.cookies
+    )
+
+
+def _is_plain(request: Request, env: Env) -> bool:
+    """Whether Safari calls a host in development on its own machine over plain http."""
+    agent = request.headers.get("user-agent") or ""
+    return (
+        "AppleWebKit/" in agent
+        # Every other browser names WebKit as well.
+        and not any(other in agent for other in ("Chrome/", "Chromium/", "Android"))
+        and not env.settings.production
+        and _THIS_MACHINE.fullmatch(env.settings.public_url) is not None
+    )
 
 
 def of_grant(env: Env, grant: Grant) -> tuple[str, ...]:
@@ -74,7 +107,7 @@ def check_csrf(request: Request, env: Env, session_id: str) -> None:
     check_origin(request, env)
     sent = request.headers.get(CSRF_HEADER) or ""
     wanted = csrf_token(env, session_id)
-    for shown in (sent, read(request.headers).get(CSRF, "")):
+    for shown in (sent, read(request, env).get(CSRF, "")):
         # A header may hold bytes that are no text.
         if not hmac.compare_digest(shown.encode(errors="replace"), wanted.encode()):
             raise CsrfFailed(f"Send the value of the cookie {CSRF} as {CSRF_HEADER}.")

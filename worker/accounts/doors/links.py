@@ -57,7 +57,7 @@ async def verify(request: Request, caller: Caller, env: Env) -> Response:
     try:
         _refuse_fetching_ahead(request)
         link = magic_link.unseal(env, request.query.get("token", ""))
-        magic_link.check_browser(request, link)
+        magic_link.check_browser(request, env, link)
         if link.account_id:
             return await _link(request, env, link)
         return await _sign_in(request, env, link)

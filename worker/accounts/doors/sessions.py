@@ -33,7 +33,7 @@ async def refresh(request: Request, caller: Caller, env: Env) -> Response:
         members.fault("audience", "enum", "With cookies the audience is api.")
     members.done()
     if in_cookies:
-        shown = cookies.read(request.headers).get(cookies.REFRESH, "")
+        shown = cookies.read(request, env).get(cookies.REFRESH, "")
         if not shown:
             raise Unauthorized("Send a refresh_token.", headers=CHALLENGE)
         cookies.check_csrf(request, env, sessions.session_of(env, shown))
@@ -163,7 +163,7 @@ async def sign_out(request: Request, caller: Caller, env: Env) -> Response:
 
 
 async def _end_by_cookie(request: Request, env: Env) -> None:
-    token = cookies.read(request.headers).get(cookies.REFRESH)
+    token = cookies.read(request, env).get(cookies.REFRESH)
     if token:
         with suppress(Unauthorized):
             cookies.check_csrf(request, env, sessions.session_of(env, token))
