@@ -244,8 +244,11 @@ class ObjectFile:
         self.close()
         self._files.before_open(self)
         _remove_file(self.path)
-        for kept in self.path.parent.glob(f"{self.path.name}{_DAMAGED}*"):
-            kept.unlink(missing_ok=True)
+        # Not `glob`: it compiles and keeps a pattern for each name, and names are many.
+        beginning = f"{self.path.name}{_DAMAGED}"
+        for kept in self.path.parent.iterdir() if self.path.parent.exists() else ():
+            if kept.name.startswith(beginning):
+                kept.unlink(missing_ok=True)
         self.exists = False
 
     def size(self) -> int:
