@@ -17,7 +17,7 @@ from durable.object_file import ObjectFile
 from durable.socket_frames import ABNORMAL, Closed
 from durable.socket_hub import SocketHub
 from durable.timing import Timing
-from durable.writes import EVICTED, Writes
+from durable.writes import Writes
 
 if TYPE_CHECKING:
     from durable.actor_class import ActorClass
@@ -129,7 +129,7 @@ class Cell:
         instance, self.instance = self.instance, None
         if instance is not None:
             emptied = instance.writes.emptied
-            instance.writes.broken = EVICTED
+            instance.leave()
             if emptied:
                 self.file.remove()
         self.file.close()

@@ -46,6 +46,10 @@ AlarmRow = tuple[int, int, int]
 """scheduled_ms, due_ms, retries."""
 
 
+def _nobody() -> None:
+    """Stand where an instance was."""
+
+
 class Writes:
     """Access to one object's database on behalf of one instance."""
 
@@ -64,6 +68,11 @@ class Writes:
         """delete_all ran and nothing was written since: the file may go with the instance."""
         self.broken: BaseException | None = None
         """Why the instance was reset; its storage is closed to it."""
+
+    def close(self, reason: BaseException) -> None:
+        """Close the storage to its instance, and let go of it."""
+        self.broken = reason
+        self._on_dirty = _nobody
 
     def reader(self) -> Connection | None:
         """Return the connection to read from; None while there is no file yet."""

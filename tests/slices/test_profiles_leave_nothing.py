@@ -1,10 +1,12 @@
 """What finished imports leave on the disk: their reports and answers, and no file of their own."""
 
+import gc
 from pathlib import Path
 
 from tests.support.profiles import line
 from tests.support.running_host import RunningHost, running_host
 from tests.support.waiting import until
+from worker.profiles.import_room import ImportRoom
 
 _SLEEP = 11  # an object that nobody asks for so many seconds is put away
 
@@ -47,3 +49,21 @@ async def test_a_large_report_keeps_its_room_for_an_hour(tmp_path: Path) -> None
 
         await until(is_gone)
         assert (await host.report(answer.json()["import_id"]))["lines_invalid"] == 1000
+
+
+async def test_a_finished_import_leaves_nothing_to_the_collector(tmp_path: Path) -> None:
+    """What a room held is free when it is put away: nothing of it points in a circle."""
+    async with running_host(tmp_path / "state") as host:
+        await host.send_profiles(line())
+        await _asleep(host)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                await host.send_profiles(line(f"usr_{number:06d}"))
+            await _asleep(host)
+            await host.opened.actors.tick()
+            rooms = [one for one in gc.get_objects() if isinstance(one, ImportRoom)]
+        finally:
+            gc.enable()
+    assert rooms == []
