@@ -12,6 +12,8 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
+from aiohttp import ClientSession
+
 from d1_schema.contract import D1Database, D1Error, D1Rows, D1Session
 from d1_schema.values import Parameter, Value
 from kv.contract import KVNamespace, KVPage, KVRow, KVStored
@@ -209,3 +211,6 @@ async def empty(workerd: Workerd, db: D1Database) -> None:
             await asyncio.gather(*(kv.delete(key.name) for key in keys))
     for table in ("profiles", "identities", "accounts", "sessions", "spent_tokens"):
         await db.prepare(f"DELETE FROM {table}").run()
+    url = workerd.url.rstrip("/") + "/__recount"
+    async with ClientSession() as session, session.get(url) as done:
+        assert done.status == 200, await done.text()
