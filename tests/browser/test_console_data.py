@@ -322,12 +322,21 @@ def test_a_refused_import_says_why_and_can_be_tried_again(
     expect(page.get_by_role("alert")).to_contain_text("The body holds no line.")
 
 
-def test_a_room_is_looked_into(page: Page, shoot: Callable[[Page, str], None]) -> None:
-    """From the class to the room of an import: values, alarm, no tables left."""
+def test_a_room_is_looked_into(
+    page: Page, shoot: Callable[[Page, str], None], tmp_path: Path
+) -> None:
+    """From the class to the room of an import whose report is too long to leave it at once."""
+    file = tmp_path / "long_report.ndjson"
+    file.write_bytes(b"not a profile\n" * 1000)
+    import_file(page, file)
+    page.wait_for_url(re.compile("imp_"))
+    found = re.search(r"imp_\w+", page.url)
+    assert found is not None
+
     page.goto("/_console/objects")
     page.get_by_role("link", name="ImportRoom").click()
     look_at(page, "objects_class_full", shoot)
-    page.get_by_role("link", name=re.compile("^imp_")).first.click()
+    page.get_by_role("link", name=found[0]).first.click()
 
     expect(page.locator("th", has_text="report")).to_be_visible()
     expect(page.get_by_text("in 59 min").or_(page.get_by_text("in 1 h"))).to_be_visible()

@@ -178,7 +178,7 @@ async def test_an_export_imported_again_changes_nothing(either: RunningHost, tmp
     from tests.support.running_host import running_host
 
     odd = [
-        profile("usr_quotes", user_name='",":"birthday":"x"', biography="\\ \u2028 \0 😀 \x7f"),
+        profile("usr_quotes", user_name='",":"birthday":"x"', biography="\\ \u2028 \x01 😀 \x7f"),
         profile("usr_escape", interests=["\ud7ff\ue000", "\U0010ffff", "\x85"]),
         profile_v2("usr_second"),
     ]
