@@ -47,9 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    A worker for each processor, and two at least: tests wait for much besides.
+    A worker more than there are processors, and three at least: tests wait for much besides.
 
     None for a few named tests: starting them would take longer than the tests.
     """
     is_narrow = bool(config.option.keyword) or not all(Path(arg).is_dir() for arg in config.args)
-    return 0 if is_narrow else max(2, os.cpu_count() or 2)
+    return 0 if is_narrow else max(3, (os.cpu_count() or 2) + 1)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from d1_schema.contract import D1Database
 from durable.contract import DurableError, ObjectStub
 from kv.checks import MAX_KEY_BYTES
-from kv.contract import KVNamespace, KVPut
+from kv.contract import KVPut
 from worker.codec import canonical_json
 from worker.env import Env
 
@@ -72,7 +72,7 @@ def open_store(env: Env, kind: str | None = None) -> ProfileStore:
     """Return the store that the setting PROFILE_STORE (or *kind*) names."""
     if (kind or env.settings.profile_store) == "d1":
         return D1ProfileStore(env.db)
-    return KvProfileStore(env.profiles_kv, counter(env), env.tools.random_bytes(8).hex())
+    return KvProfileStore(env)
 
 
 def counter(env: Env) -> ObjectStub:
@@ -81,13 +81,11 @@ def counter(env: Env) -> ObjectStub:
 
 
 class KvProfileStore:
-    """Profiles in PROFILES_KV; the *counter* is told of each write. *token* names ours."""
+    """Profiles in PROFILES_KV; the counter is told of each write, and not found for a read."""
 
-    def __init__(self, kv: KVNamespace, counter: ObjectStub, token: str) -> None:
-        self._kv = kv
-        self._counter = counter
-        self._token = token
-        self._writes = 0
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._kv = env.profiles_kv
 
     def takes(self, profile_id: str) -> bool:
         """Whether a key has room for *profile_id*."""
@@ -130,16 +128,16 @@ class KvProfileStore:
         self, ids: list[str], present: bool, write: Callable[[], Awaitable[None]]
     ) -> None:
         """Make a write between its announcement and its settling; a crash leaves the former."""
-        self._writes += 1
-        token = f"{self._token}-{self._writes}"
-        await self._counter.call("expect", token, ids)
+        told = counter(self._env)
+        token = self._env.tools.random_bytes(8).hex()
+        await told.call("expect", token, ids)
         try:
             await write()
         except Exception:
             with contextlib.suppress(DurableError):
-                await self._counter.call("doubt", token)
+                await told.call("doubt", token)
             raise
-        await self._counter.call("settle", token, ids, present)
+        await told.call("settle", token, ids, present)
 
     async def page(self, limit: int, position: str | None) -> tuple[list[str], str | None]:
         """Return up to *limit* ids; a page may be short while a next position is given."""
@@ -148,7 +146,7 @@ class KvProfileStore:
 
     async def count(self) -> int:
         """Ask the counter: KV keeps no total."""
-        return int(await self._counter.call("total"))
+        return int(await counter(self._env).call("total"))
 
     async def documents(self) -> AsyncIterator[Row]:
         """Yield every profile; one deleted while we read is left out."""
