@@ -4,8 +4,8 @@ import asyncio
 from argparse import Namespace
 from typing import Any
 
-from scripts.cli.import_report import show_report
-from scripts.cli.outcome import OK, PARTLY, CliError, show_json
+from scripts.cli.import_report import tell
+from scripts.cli.outcome import OK, PARTLY, CliError
 from scripts.cli.server import Target, add_server, read_json
 from scripts.cli.verbs import Verbs
 
@@ -29,11 +29,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _abandon(options: Namespace) -> int:
-    report = asyncio.run(_ask(options))
-    if options.json:
-        show_json(report)
-    else:
-        show_report(report)
+    tell(options, asyncio.run(_ask(options)))
     return OK
 
 

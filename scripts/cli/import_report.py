@@ -24,16 +24,19 @@ def add(verbs: Verbs) -> None:
 
 
 def _report(options: Namespace) -> int:
-    report = asyncio.run(_fetch(options))
-    if options.json:
-        show_json(report)
-    else:
-        show_report(report)
+    tell(options, asyncio.run(_fetch(options)))
     return OK
 
 
-def show_report(report: dict[str, Any]) -> None:
-    """Print *report* for a person."""
+def tell(options: Namespace, report: dict[str, Any]) -> None:
+    """Print *report* for a person, or as JSON when *options* ask for it."""
+    if options.json:
+        show_json(report)
+    else:
+        _show(report)
+
+
+def _show(report: dict[str, Any]) -> None:
     failure = f" ({report['failure']})" if report.get("failure") else ""
     print(f"{report['import_id']}: {report['state']}{failure}, {report['mode']} mode")
     print(f"started {report['started_at']}, last change {report['updated_at']}")
